@@ -1,0 +1,38 @@
+"""One ext_authz question, read once at the edge. After this nobody looks at a header again."""
+
+from dataclasses import dataclass
+
+from extauthz.certificate import PeerCertificate
+from extauthz.findings import Finding
+
+__all__ = ["CheckRequest", "Login"]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A name under which the request claims to be an account, and where it stood."""
+
+    name: str
+    source: str
+    """Such as `basic`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRequest:
+    """What Envoy asks: may this request pass? All text in it is the client's, so untrusted.
+
+    The exceptions are what Envoy itself wrote: `peer`, `request_id` and `client`.
+    """
+
+    host: str
+    """The Host header as sent."""
+    method: str
+    path: str
+    """The path as Envoy forwards it, without the query: that one may hold secrets."""
+    logins: tuple[Login | Finding, ...]
+    """Every login that the request claims; a claim that cannot be read is a finding."""
+    peer: PeerCertificate | Finding
+    """The peer certificate, or why there is none."""
+    request_id: str
+    client: str
+    """IP address of the client."""

@@ -1,0 +1,146 @@
+"""`extauthz serve`: the check service, from its first policy to the last line of its log."""
+
+import argparse
+import asyncio
+import contextlib
+import importlib
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+from aiohttp import web
+
+from extauthz import listeners
+from extauthz.listeners import Address, Tcp
+from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.metrics import CheckCounters, registry
+from extauthz.policyfile.live import LivePolicy
+from extauthz.policyfile.watch import watch
+from extauthz.server import Checker, admin_application, check_server
+from extauthz.wire.request import RequestReader
+
+__all__ = ["add_to", "run"]
+
+STOP_SECONDS = 10.0
+"""How long checks that run may take to finish after SIGTERM. Envoy waits for one second."""
+
+logger = logging.getLogger(__name__)
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "serve",
+        help="answer Envoy's checks",
+        description="Answer Envoy's ext_authz checks. The decision log goes to standard output,"
+        " messages for the operator to standard error. SIGHUP reads the policy again; SIGTERM"
+        " finishes what runs and ends.",
+    )
+    command.add_argument("--policy", type=Path, required=True, metavar="FILE", help="policy file")
+    command.add_argument(
+        "--listen",
+        type=_address,
+        default=Tcp("127.0.0.1", 9000),
+        metavar="HOST:PORT|unix:PATH",
+        help="where Envoy asks (default: 127.0.0.1:9000)",
+    )
+    command.add_argument(
+        "--admin",
+        type=_address,
+        default=Tcp("127.0.0.1", 9001),
+        metavar="HOST:PORT",
+        help="where /healthz, /readyz and /metrics are (default: 127.0.0.1:9001)",
+    )
+    command.add_argument(
+        "--allow-from",
+        type=_network,
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="who may ask besides loopback; may be given again (default: nobody)",
+    )
+    command.set_defaults(run=run)
+
+
+def _address(text: str) -> Address:
+    try:
+        return listeners.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def run(options: argparse.Namespace) -> int:
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    try:
+        with listeners.bind(options.listen) as check, listeners.bind(options.admin) as admin:
+            return _run_loop(_serve(options, check, admin))
+    except listeners.AddressInUseError as error:
+        print(f"extauthz: {error}", file=sys.stderr)
+        return 1
+
+
+def _run_loop(main: Coroutine[None, None, int]) -> int:
+    """Run on uvloop where it is installed; it has no Windows and lags behind new Pythons."""
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        new_loop = importlib.import_module("uvloop").new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(main)
+
+
+async def _serve(options: argparse.Namespace, check: socket.socket, admin: socket.socket) -> int:
+    live = LivePolicy(options.policy)
+    if not await live.reload():
+        return 1
+    log = DecisionLog(sys.stdout.fileno())
+    reader, counters = RequestReader(), CheckCounters()
+    checks = web.ServerRunner(
+        check_server(Checker(live, reader, counters, log), options.allow_from),
+        shutdown_timeout=STOP_SECONDS,
+    )
+    metrics = registry(counters, live, reader, log)
+    operator = web.AppRunner(admin_application(live, metrics), access_log=None)
+    watching = asyncio.create_task(watch(lambda: live.files, live.reload))
+    try:
+        for runner, listener in ((operator, admin), (checks, check)):
+            await runner.setup()
+            await web.SockSite(runner, listener).start()
+        logger.info("answering checks on %s, operators on %s", options.listen, options.admin)
+        await _stopped(live)
+        logger.info("stopping: finishing the checks that run")
+    finally:
+        watching.cancel()
+        await checks.cleanup()
+        await operator.cleanup()
+        # Flushing waits for the log's reader; nobody else is left to wait for.
+        log.close()
+    return 0
+
+
+async def _stopped(live: LivePolicy) -> None:
+    """Wait for SIGTERM or SIGINT; meanwhile, SIGHUP reads the policy again."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    reloads: set[asyncio.Task[bool]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(live.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await stop.wait()

@@ -1,0 +1,105 @@
+"""`extauthz validate`: everything that is wrong with a policy file, or what it says."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from extauthz.policy import Policy, Subscription
+from extauthz.policyfile.loader import load
+from extauthz.policyfile.problems import Problem, Severity
+
+__all__ = ["add_to", "run"]
+
+
+def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser(
+        "validate",
+        help="check a policy file",
+        description="Check a policy file and the files that it names. Exit status 1 when it has"
+        " errors, or when a subscription admits nobody because its signing certificates lapsed.",
+    )
+    command.add_argument("file", type=Path, metavar="FILE", help="the policy file")
+    command.add_argument("--json", action="store_true", help="report as JSON")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    loaded = load(options.file, datetime.now(UTC))
+    bad = any(problem.severity is not Severity.WARNING for problem in loaded.problems)
+    if options.json:
+        print(json.dumps(_report(loaded.policy, loaded.problems, valid=not bad), indent=2))
+    else:
+        for problem in loaded.problems:
+            print(problem, file=sys.stderr if bad else sys.stdout)
+        if loaded.policy is not None:
+            print(_table(loaded.policy.subscriptions.values()))
+        print(_verdict(options.file, loaded.problems))
+    return 1 if bad else 0
+
+
+def _verdict(file: Path, problems: Sequence[Problem]) -> str:
+    counts = {s: sum(1 for p in problems if p.severity is s) for s in Severity}
+    fault = counts[Severity.ERROR] + counts[Severity.LAPSED]
+    word = "is not valid" if fault else "is valid"
+    return f"{file} {word}: {fault} errors, {counts[Severity.WARNING]} warnings"
+
+
+def _report(
+    policy: Policy | None, problems: Iterable[Problem], *, valid: bool
+) -> dict[str, object]:
+    subscriptions = () if policy is None else policy.subscriptions.values()
+    return {
+        "valid": valid,
+        "problems": [
+            {
+                "file": str(problem.file),
+                "line": problem.place and problem.place.line,
+                "column": problem.place and problem.place.column,
+                "severity": problem.severity,
+                "message": problem.message,
+                "remedy": problem.remedy,
+            }
+            for problem in problems
+        ],
+        "subscriptions": [
+            {
+                "name": subscription.name,
+                "mode": subscription.mode,
+                "hosts": subscription.hosts,
+                "verify_email": subscription.verify_email,
+                "accounts": len(subscription.accounts),
+                "signing_certificates": [
+                    {
+                        "subject": signing.facts.subject,
+                        "not_after": signing.facts.not_after.isoformat(),
+                        "sha256": signing.facts.fingerprint,
+                    }
+                    for signing in subscription.trust.signing_certificates
+                ],
+            }
+            for subscription in subscriptions
+        ],
+    }
+
+
+def _table(subscriptions: Iterable[Subscription]) -> str:
+    """A row for each signing certificate; what belongs to the subscription stands in its first."""
+    rows = [
+        ("SUBSCRIPTION", "MODE", "HOSTS", "ACCOUNTS", "SIGNING CERTIFICATE", "EXPIRES", "SHA-256")
+    ]
+    for subscription in subscriptions:
+        accounts = str(len(subscription.accounts)) if subscription.verify_email else "not verified"
+        first = (subscription.name, subscription.mode, " ".join(subscription.hosts), accounts)
+        for signing in subscription.trust.signing_certificates:
+            facts = signing.facts
+            subject = facts.subject.encode("unicode_escape").decode()
+            rows.append((*first, subject, f"{facts.not_after:%Y-%m-%d}", facts.fingerprint))
+            first = ("", "", "", "")
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )

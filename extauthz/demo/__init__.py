@@ -1,0 +1,1 @@
+"""The demonstration: certificates, a service, and a tour through a real Envoy."""

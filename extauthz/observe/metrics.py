@@ -1,0 +1,162 @@
+"""Prometheus metrics of the checks and of the policy.
+
+The hot path adds to plain integers; the exposition is made from them when it is asked for. Labels
+come from the policy and from enumerations, never from a request, so that their number is bounded.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from extauthz.decision import Decision
+from extauthz.observe.decision_log import DecisionLog
+from extauthz.policyfile.live import LivePolicy
+from extauthz.wire.request import RequestReader
+
+__all__ = ["CheckCounters", "registry"]
+
+BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+"""Upper bounds of the check duration's buckets, in seconds."""
+
+
+class CheckCounters(Collector):
+    """Counts decisions. A request of no subscription has the empty subscription label."""
+
+    def __init__(self) -> None:
+        self._checks: Counter[tuple[str, str, str]] = Counter()
+        self._denials: Counter[tuple[str, str]] = Counter()
+        self._durations = [0] * (len(BUCKETS) + 1)
+        self._seconds = 0.0
+
+    def count(self, decision: Decision, seconds: float) -> None:
+        """Add one decision that took `seconds`."""
+        subscription = decision.subscription
+        name, mode = ("", "") if subscription is None else (subscription.name, subscription.mode)
+        self._checks[name, mode, "deny" if decision.findings else "allow"] += 1
+        for reason in {finding.reason for finding in decision.findings}:
+            self._denials[name, reason] += 1
+        self._durations[bisect_left(BUCKETS, seconds)] += 1
+        self._seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        checks = CounterMetricFamily(
+            "extauthz_checks",
+            "Checks, by what was found; outside enforce mode a deny was let through.",
+            labels=["subscription", "mode", "decision"],
+        )
+        for labels, value in list(self._checks.items()):
+            checks.add_metric(labels, value)
+        yield checks
+        denials = CounterMetricFamily(
+            "extauthz_denials",
+            "Checks that failed, once for each reason.",
+            labels=["subscription", "reason"],
+        )
+        for by, value in list(self._denials.items()):
+            denials.add_metric(by, value)
+        yield denials
+        duration = HistogramMetricFamily(
+            "extauthz_check_duration_seconds", "Time from a read request to its decision."
+        )
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        cumulated = accumulate(self._durations)
+        duration.add_metric([], list(zip(bounds, cumulated, strict=True)), self._seconds)
+        yield duration
+
+
+class _PolicyGauges(Collector):
+    """Reads the policy in force, and how the last reload ended."""
+
+    def __init__(self, live: LivePolicy) -> None:
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._live.status
+        yield GaugeMetricFamily(
+            "extauthz_policy_last_reload_successful",
+            "1 when the policy file, as it was read last, is in force; else 0.",
+            value=int(not status.errors),
+        )
+        yield GaugeMetricFamily(
+            "extauthz_policy_last_reload_timestamp_seconds",
+            "When the policy file was read last, in Unix time.",
+            value=status.at.timestamp(),
+        )
+        reloads = CounterMetricFamily(
+            "extauthz_policy_reloads", "Readings of the policy file.", labels=["result"]
+        )
+        for result, value in self._live.readings.items():
+            reloads.add_metric([result], value)
+        yield reloads
+        snapshot = self._live.snapshot
+        if snapshot is None:
+            return
+        yield GaugeMetricFamily(
+            "extauthz_policy_generation",
+            "Policies that have been in force since the start.",
+            value=snapshot.generation,
+        )
+        yield GaugeMetricFamily(
+            "extauthz_verified_certificates",
+            "Certificates whose verification is kept.",
+            value=len(snapshot.verified),
+        )
+        expiry = GaugeMetricFamily(
+            "extauthz_signing_certificate_expiry_timestamp_seconds",
+            "notAfter of a signing certificate, in Unix time.",
+            labels=["subscription", "sha256"],
+        )
+        for subscription in snapshot.policy.subscriptions.values():
+            for signing in subscription.trust.signing_certificates:
+                expiry.add_metric(
+                    [subscription.name, signing.facts.fingerprint],
+                    signing.facts.not_after.timestamp(),
+                )
+        yield expiry
+
+
+class _EdgeGauges(Collector):
+    """Reads what the edge keeps and drops."""
+
+    def __init__(self, reader: RequestReader, log: DecisionLog) -> None:
+        self._reader = reader
+        self._log = log
+
+    def collect(self) -> Iterator[Metric]:
+        peers = self._reader.peers
+        lookups = CounterMetricFamily(
+            "extauthz_certificate_header_lookups",
+            "Certificate headers, by whether they had been read before.",
+            labels=["result"],
+        )
+        lookups.add_metric(["hit"], peers.hits)
+        lookups.add_metric(["miss"], peers.misses)
+        yield lookups
+        yield GaugeMetricFamily(
+            "extauthz_certificate_headers", "Certificate headers that are kept.", value=len(peers)
+        )
+        yield CounterMetricFamily(
+            "extauthz_decision_log_dropped_lines",
+            "Lines of the decision log that were not written.",
+            value=self._log.dropped,
+        )
+
+
+def registry(
+    counters: CheckCounters, live: LivePolicy, reader: RequestReader, log: DecisionLog
+) -> CollectorRegistry:
+    """Everything that `/metrics` shows of one server."""
+    metrics = CollectorRegistry()
+    for collector in (counters, _PolicyGauges(live), _EdgeGauges(reader, log)):
+        metrics.register(collector)
+    ProcessCollector(registry=metrics)
+    return metrics

@@ -1,0 +1,46 @@
+"""What is wrong with a policy file, and where."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+__all__ = ["Place", "Problem", "Severity"]
+
+
+class Severity(StrEnum):
+    """What a problem does to the policy."""
+
+    ERROR = "error"
+    """The file is wrong: it does not take effect."""
+    LAPSED = "lapsed"
+    """The file is right, but time has run out on something in it, and a subscription admits
+    nobody. It takes effect: one customer's forgotten date must not lock out the others when
+    the service restarts. `extauthz validate` fails on it."""
+    WARNING = "warning"
+    """It works today; the operator should look at it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a file, both counted from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a policy: where, what, and what would be right."""
+
+    file: Path
+    place: Place | None
+    """None when the file as a whole is meant."""
+    severity: Severity
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = str(self.file)
+        if self.place is not None:
+            where += f":{self.place.line}:{self.place.column}"
+        return f"{where}: {self.severity}: {self.message}; {self.remedy}"

@@ -1,6 +1,6 @@
 """One ext_authz question, read once at the edge. After this nobody looks at a header again."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from extauthz.certificate import PeerCertificate
 from extauthz.findings import Finding
@@ -8,8 +8,7 @@ from extauthz.findings import Finding
 __all__ = ["CheckRequest", "Login"]
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """A name under which the request claims to be an account, and where it stood."""
 
     name: str
@@ -17,8 +16,7 @@ class Login:
     """Such as `basic`."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckRequest:
+class CheckRequest(NamedTuple):
     """What Envoy asks: may this request pass? All text in it is the client's, so untrusted.
 
     The exceptions are what Envoy itself wrote: `peer`, `request_id` and `client`.

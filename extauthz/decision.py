@@ -1,6 +1,8 @@
 """The decision: may this request pass?
 
-`decide` is the whole of it. It is a pure function: no I/O, no clock, no logging. Rules:
+`decide` is the whole of it. It is a pure function: no I/O, no clock, no logging. It is made of two
+steps, so that the first need not be repeated: `assess`, what can be said whatever the time, and
+`Assessment.at`, which holds the clock against it. Rules:
 
 - A request passes when nothing is found against it, and for no other reason.
 - All checks are made, and all findings are kept, so that the operator sees everything that has
@@ -10,7 +12,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from extauthz.accounts import Account
 from extauthz.certificate import PeerCertificate
@@ -19,12 +21,17 @@ from extauthz.findings import Finding, Reason
 from extauthz.policy import Mode, Subscription
 from extauthz.trust import Path, VerifiedPeer
 
-__all__ = ["Decision", "decide", "unchecked", "undecided"]
+__all__ = ["Assessment", "Decision", "assess", "decide", "unchecked", "undecided"]
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """The outcome of a check, for Envoy, for the decision log and for the metrics."""
+    """The outcome of a check, for Envoy, for the decision log and for the metrics.
+
+    Compared by identity: the same request gets the same object while its assessment is kept.
+    """
 
     subscription: Subscription | None
     """None when the host belongs to no subscription."""
@@ -41,6 +48,34 @@ class Decision:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """All that can be said of a request of a subscription, whatever the time.
+
+    It depends on the policy and on the request alone, so it may be kept as long as both are the
+    same; `at` holds the clock against it.
+    """
+
+    subscription: Subscription
+    accounts: tuple[Account, ...]
+    peer: VerifiedPeer | Finding
+    against_account: tuple[Finding, ...]
+    passing: Decision | None
+    """The decision while the request passes, and None when it never does."""
+    not_before: datetime
+    """From when on it passes."""
+    not_after: datetime
+    """Until when it passes, itself included."""
+
+    def at(self, now: datetime) -> Decision:
+        """Decide as of `now` (aware)."""
+        if self.passing is not None and self.not_before <= now <= self.not_after:
+            return self.passing
+        peer = self.peer
+        against = (peer,) if isinstance(peer, Finding) else tuple(_against_peer(peer, now))
+        return Decision(self.subscription, against + self.against_account, self.accounts)
+
+
 def decide(
     subscription: Subscription,
     logins: tuple[Login | Finding, ...],
@@ -48,10 +83,26 @@ def decide(
     now: datetime,
 ) -> Decision:
     """Check a request of a subscription against its policy, as of `now` (aware)."""
-    about_peer = (peer,) if isinstance(peer, Finding) else tuple(_against_peer(peer, now))
+    return assess(subscription, logins, peer).at(now)
+
+
+def assess(
+    subscription: Subscription,
+    logins: tuple[Login | Finding, ...],
+    peer: VerifiedPeer | Finding,
+) -> Assessment:
+    """Make every check of a request that does not depend on the time."""
     certificate = None if isinstance(peer, Finding) else peer.certificate
-    accounts, about_account = _account(subscription, logins, certificate)
-    return Decision(subscription, about_peer + about_account, accounts)
+    accounts, against = _account(subscription, logins, certificate)
+    passing, not_before, not_after = None, _NEVER, _NEVER
+    if not isinstance(peer, Finding) and not peer.faults and not against:
+        # Of several paths the one that lasts; `at` still finds the others when it does not.
+        sound = [path for path in peer.paths if path.fault is None]
+        if sound:
+            lasting = max(sound, key=lambda path: path.not_after)
+            passing = Decision(subscription, (), accounts)
+            not_before, not_after = lasting.not_before, lasting.not_after
+    return Assessment(subscription, accounts, peer, against, passing, not_before, not_after)
 
 
 def unchecked(subscription: Subscription) -> Decision:

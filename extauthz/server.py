@@ -20,9 +20,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from extauthz.check import CheckRequest
 from extauthz.decision import Decision, undecided
 from extauthz.findings import Finding, Reason
-from extauthz.observe.decision_log import DecisionLog
-from extauthz.observe.metrics import CheckCounters
-from extauthz.observe.record import line
+from extauthz.observe.record import Entry
+from extauthz.observe.recorder import Recorder
 from extauthz.policy import DEFAULT_DENIAL
 from extauthz.policyfile.live import LivePolicy
 from extauthz.wire.answer import PLAIN, answer, denied, failed
@@ -42,27 +41,20 @@ logger = logging.getLogger(__name__)
 class Checker:
     """Answers a request of Envoy: reads it, has it decided, records it."""
 
-    def __init__(
-        self,
-        live: LivePolicy,
-        reader: RequestReader,
-        counters: CheckCounters,
-        log: DecisionLog,
-    ) -> None:
+    def __init__(self, live: LivePolicy, reader: RequestReader, recorder: Recorder) -> None:
         self._live = live
         self._reader = reader
-        self._counters = counters
-        self._log = log
+        self._recorder = recorder
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         began = time.perf_counter()
+        now = datetime.now(UTC)
         check: CheckRequest | None = None
         try:
             snapshot = self._live.snapshot
             if snapshot is None:
                 message = "a check came before a policy was in force"
                 raise RuntimeError(message)  # noqa: TRY301 (taken as any bug: refused, recorded)
-            now = datetime.now(UTC)
             read = self._reader.read(request)
             if isinstance(read, Finding):
                 decision = undecided(read)
@@ -70,7 +62,6 @@ class Checker:
                 check = read
                 decision = snapshot.check(check, now)
             response = answer(decision, request.headers.get(hdrs.ACCEPT, ""))
-            self._record(decision, check, request_id(request), now, began)
         except asyncio.CancelledError:
             raise
         # The one place that fails closed. A panic of a Rust library is no Exception.
@@ -79,8 +70,8 @@ class Checker:
                 raise
             logger.critical("a check failed by a bug", exc_info=True)
             decision = undecided(Finding(Reason.INTERNAL_ERROR, type(error).__name__))
-            self._record(decision, check, request_id(request), datetime.now(UTC), began)
-            return failed()
+            response = failed()
+        self._record(decision, check, request_id(request), now, began)
         return response
 
     def unreadable(self, error: BaseException | None) -> web.Response:
@@ -103,19 +94,10 @@ class Checker:
         now: datetime,
         began: float,
     ) -> None:
-        seconds = time.perf_counter() - began
-        self._counters.count(decision, seconds)
         snapshot = self._live.snapshot
-        self._log.write(
-            line(
-                decision,
-                check,
-                request_id=identifier,
-                generation=0 if snapshot is None else snapshot.generation,
-                time=now,
-                seconds=seconds,
-            )
-        )
+        generation = 0 if snapshot is None else snapshot.generation
+        seconds = time.perf_counter() - began
+        self._recorder.record(Entry(decision, check, identifier, generation, now, seconds))
 
 
 class _Connection(web.RequestHandler):
@@ -170,7 +152,9 @@ def check_server(checker: Checker, allowed: Networks) -> web.Server:
     return _CheckServer(checker, allowed)
 
 
-def admin_application(live: LivePolicy, metrics: CollectorRegistry) -> web.Application:
+def admin_application(
+    live: LivePolicy, recorder: Recorder, metrics: CollectorRegistry
+) -> web.Application:
     """The admin listener: whether we live, whether we can decide, and how it goes."""
 
     async def healthz(_request: web.Request) -> web.Response:
@@ -193,6 +177,7 @@ def admin_application(live: LivePolicy, metrics: CollectorRegistry) -> web.Appli
         )
 
     async def exposition(_request: web.Request) -> web.Response:
+        recorder.flush()
         # Many subscriptions make it long, and checks must not wait for it.
         body = await asyncio.to_thread(generate_latest, metrics)
         return web.Response(body=body, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})

@@ -1,25 +1,30 @@
 """A policy in force: one generation of it, with what has been worked out under it.
 
 A snapshot never changes what it decides. A reload makes a whole new one and swaps one reference;
-the cache of verified certificates lives in here and dies with it.
+the caches live in here and die with it. What they hold does not depend on the time (see `trust`
+and `decision`), so that nothing in them can be believed for too long.
 """
 
 from datetime import datetime
+from typing import TypeAlias
 
 from extauthz.cache import BoundedCache
 from extauthz.certificate import PeerCertificate
-from extauthz.check import CheckRequest
-from extauthz.decision import Decision, decide, unchecked, undecided
+from extauthz.check import CheckRequest, Login
+from extauthz.decision import Assessment, Decision, assess, unchecked, undecided
 from extauthz.findings import Finding, Reason
 from extauthz.policy import Mode, Policy, Subscription
 from extauthz.trust import VerifiedPeer
 
 __all__ = ["Snapshot"]
 
-VERIFIED_CAPACITY = 32 * 1024 * 1024
-"""Octets that the verified certificates of a snapshot may take, about."""
-_VERIFIED_OVERHEAD = 1536
-"""What an entry takes besides its certificates, in octets; read off with tracemalloc."""
+CAPACITY = 32 * 1024 * 1024
+"""Octets that each cache of a snapshot may take, about."""
+_OVERHEAD = 2048
+"""What an entry takes besides its certificates, in octets."""
+
+_Question: TypeAlias = tuple[str, bytes, tuple[Login | Finding, ...]]
+"""What an assessment depends on: the host, the peer certificate's identity, the logins."""
 
 
 class Snapshot:
@@ -29,26 +34,47 @@ class Snapshot:
         self.policy = policy
         self.generation = generation
         """Counts the policies that this process has had in force, from 1."""
-        self.verified: BoundedCache[tuple[str, PeerCertificate], VerifiedPeer] = BoundedCache(
-            VERIFIED_CAPACITY
-        )
+        self.verified: BoundedCache[tuple[str, bytes], VerifiedPeer] = BoundedCache(CAPACITY)
+        self.assessed: BoundedCache[_Question, Assessment] = BoundedCache(CAPACITY)
 
     def check(self, request: CheckRequest, now: datetime) -> Decision:
         """Decide on a request, as of `now` (aware)."""
+        peer = request.peer
+        if isinstance(peer, Finding):
+            return self._check_without_certificate(request, peer, now)
+        question = (request.host, peer.identity, request.logins)
+        assessment = self.assessed.get(question)
+        if assessment is None:
+            subscription = self.policy.subscription_for(request.host)
+            if subscription is None:
+                return _unknown(request.host)
+            if subscription.mode is Mode.OFF:
+                return unchecked(subscription)
+            assessment = assess(subscription, request.logins, self._verify(subscription, peer))
+            # Who fails is looked at again each time: failures must not push out who passes.
+            if assessment.passing is not None:
+                self.assessed.put(question, assessment, peer.size + _OVERHEAD)
+        return assessment.at(now)
+
+    def _check_without_certificate(
+        self, request: CheckRequest, missing: Finding, now: datetime
+    ) -> Decision:
         subscription = self.policy.subscription_for(request.host)
         if subscription is None:
-            detail = f"no subscription has the host {request.host!r}"
-            return undecided(Finding(Reason.SUBSCRIPTION_UNKNOWN, detail))
+            return _unknown(request.host)
         if subscription.mode is Mode.OFF:
             return unchecked(subscription)
-        peer = request.peer
-        verified = peer if isinstance(peer, Finding) else self._verify(subscription, peer)
-        return decide(subscription, request.logins, verified, now)
+        return assess(subscription, request.logins, missing).at(now)
 
     def _verify(self, subscription: Subscription, peer: PeerCertificate) -> VerifiedPeer:
-        key = (subscription.name, peer)
+        key = (subscription.name, peer.identity)
         verified = self.verified.get(key)
         if verified is None:
             verified = subscription.trust.verify(peer)
-            self.verified.put(key, verified, peer.size + _VERIFIED_OVERHEAD)
+            self.verified.put(key, verified, peer.size + _OVERHEAD)
         return verified
+
+
+def _unknown(host: str) -> Decision:
+    detail = f"no subscription has the host {host!r}"
+    return undecided(Finding(Reason.SUBSCRIPTION_UNKNOWN, detail))

@@ -14,7 +14,6 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def run(_options: argparse.Namespace) -> int:
-    document = PolicyModel.model_json_schema()
-    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    print(json.dumps(document, indent=2))
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    print(json.dumps(dialect | PolicyModel.model_json_schema(), indent=2))
     return 0

@@ -18,6 +18,7 @@ from extauthz import listeners
 from extauthz.listeners import Address, Tcp
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.metrics import CheckCounters, registry
+from extauthz.observe.recorder import Recorder
 from extauthz.policyfile.live import LivePolicy
 from extauthz.policyfile.watch import watch
 from extauthz.server import Checker, admin_application, check_server
@@ -102,40 +103,52 @@ def _run_loop(main: Coroutine[None, None, int]) -> int:
 
 async def _serve(options: argparse.Namespace, check: socket.socket, admin: socket.socket) -> int:
     live = LivePolicy(options.policy)
+    stop = _on_signals(live)
     if not await live.reload():
         return 1
     log = DecisionLog(sys.stdout.fileno())
     reader, counters = RequestReader(), CheckCounters()
+    recorder = Recorder(counters, log)
     checks = web.ServerRunner(
-        check_server(Checker(live, reader, counters, log), options.allow_from),
+        check_server(Checker(live, reader, recorder), options.allow_from),
         shutdown_timeout=STOP_SECONDS,
     )
     metrics = registry(counters, live, reader, log)
-    operator = web.AppRunner(admin_application(live, metrics), access_log=None)
+    operator = web.AppRunner(admin_application(live, recorder, metrics), access_log=None)
     watching = asyncio.create_task(watch(lambda: live.files, live.reload))
     try:
         for runner, listener in ((operator, admin), (checks, check)):
             await runner.setup()
             await web.SockSite(runner, listener).start()
-        logger.info("answering checks on %s, operators on %s", options.listen, options.admin)
-        await _stopped(live)
+        where = _bound(check, options.listen), _bound(admin, options.admin)
+        logger.info("answering checks on %s, operators on %s", *where)
+        await stop.wait()
         logger.info("stopping: finishing the checks that run")
     finally:
         watching.cancel()
         await checks.cleanup()
         await operator.cleanup()
-        # Flushing waits for the log's reader; nobody else is left to wait for.
+        recorder.flush()
+        # This waits for the log's reader; nobody else is left to wait for.
         log.close()
     return 0
 
 
-async def _stopped(live: LivePolicy) -> None:
-    """Wait for SIGTERM or SIGINT; meanwhile, SIGHUP reads the policy again."""
+def _bound(listener: socket.socket, address: Address) -> Address:
+    """Where a listener is. For port 0, the kernel chose one."""
+    return Tcp(*listener.getsockname()[:2]) if isinstance(address, Tcp) else address
+
+
+def _on_signals(live: LivePolicy) -> asyncio.Event:
+    """Have SIGHUP read the policy again; the event is set by SIGTERM and SIGINT."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     reloads: set[asyncio.Task[bool]] = set()
 
     def reload() -> None:
+        # One that runs may have begun before the change; the next one sees it. More add nothing.
+        if len(reloads) > 1:
+            return
         task = loop.create_task(live.reload())
         reloads.add(task)
         task.add_done_callback(reloads.discard)
@@ -143,4 +156,4 @@ async def _stopped(live: LivePolicy) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-    await stop.wait()
+    return stop

@@ -3,13 +3,14 @@
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from extauthz.policy import Policy, Subscription
 from extauthz.policyfile.loader import load
-from extauthz.policyfile.problems import Problem, Severity
+from extauthz.policyfile.problems import Problem, Severity, counted, printable
 
 __all__ = ["add_to", "run"]
 
@@ -41,10 +42,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _verdict(file: Path, problems: Sequence[Problem]) -> str:
-    counts = {s: sum(1 for p in problems if p.severity is s) for s in Severity}
-    fault = counts[Severity.ERROR] + counts[Severity.LAPSED]
-    word = "is not valid" if fault else "is valid"
-    return f"{file} {word}: {fault} errors, {counts[Severity.WARNING]} warnings"
+    found = Counter(problem.severity for problem in problems)
+    errors, lapsed = found[Severity.ERROR], found[Severity.LAPSED]
+    if errors:
+        word = "is not valid, and would not take effect"
+    elif lapsed:
+        word = f"would take effect, but {counted(lapsed, 'subscription')} would admit nobody"
+    else:
+        word = "is valid"
+    counts = f"{counted(errors, 'error')}, {counted(found[Severity.WARNING], 'warning')}"
+    return printable(f"{file} {word}: {counts}")
 
 
 def _report(
@@ -92,11 +99,11 @@ def _table(subscriptions: Iterable[Subscription]) -> str:
     ]
     for subscription in subscriptions:
         accounts = str(len(subscription.accounts)) if subscription.verify_email else "not verified"
-        first = (subscription.name, subscription.mode, " ".join(subscription.hosts), accounts)
+        first = (subscription.name, str(subscription.mode), " ".join(subscription.hosts), accounts)
         for signing in subscription.trust.signing_certificates:
             facts = signing.facts
-            subject = facts.subject.encode("unicode_escape").decode()
-            rows.append((*first, subject, f"{facts.not_after:%Y-%m-%d}", facts.fingerprint))
+            subject, end = printable(facts.subject), f"{facts.not_after:%Y-%m-%d}"
+            rows.append((*first, subject, end, facts.fingerprint))
             first = ("", "", "", "")
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 __all__ = ["DecisionLog"]
 
@@ -41,17 +42,16 @@ class DecisionLog:
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self._thread.start()
 
-    def write(self, line: bytes) -> None:
-        """Hand over one line, with its line feed. Never blocks on the reader, never raises."""
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Hand over lines, each with its line feed. Never blocks on the reader, never raises."""
         with self._lock:
-            if self._size + len(line) > self._capacity:
-                self.dropped += 1
-                return
-            self._waiting.append(line)
-            self._size += len(line)
-            wake = len(self._waiting) == 1
-        if wake:
-            self._wake.set()
+            for line in lines:
+                if self._size + len(line) > self._capacity:
+                    self.dropped += 1
+                else:
+                    self._waiting.append(line)
+                    self._size += len(line)
+        self._wake.set()
 
     def close(self) -> None:
         """Write what waits and end; give up on a reader that takes nothing for seconds."""

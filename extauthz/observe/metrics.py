@@ -133,14 +133,11 @@ class _EdgeGauges(Collector):
 
     def collect(self) -> Iterator[Metric]:
         peers = self._reader.peers
-        lookups = CounterMetricFamily(
-            "extauthz_certificate_header_lookups",
-            "Certificate headers, by whether they had been read before.",
-            labels=["result"],
+        yield CounterMetricFamily(
+            "extauthz_certificate_headers_read",
+            "Certificate headers that were parsed: those that had not been seen, or not lately.",
+            value=peers.misses,
         )
-        lookups.add_metric(["hit"], peers.hits)
-        lookups.add_metric(["miss"], peers.misses)
-        yield lookups
         yield GaugeMetricFamily(
             "extauthz_certificate_headers", "Certificate headers that are kept.", value=len(peers)
         )

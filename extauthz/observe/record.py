@@ -6,37 +6,93 @@ Every line has every key; what does not apply is null.
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 
+from extauthz.cache import BoundedCache
 from extauthz.certificate import CertificateFacts, PeerCertificate
 from extauthz.check import CheckRequest, Login
 from extauthz.decision import Decision
+from extauthz.findings import Finding
 
-__all__ = ["MAX_TEXT", "line"]
+__all__ = ["MAX_TEXT", "Entry", "LineEncoder"]
 
 MAX_TEXT = 2048
 """Longest text of a client that a line holds, in characters; what is longer is cut."""
+CAPACITY = 16 * 1024 * 1024
+"""Octets of encoded decisions that are kept."""
 
 
-def line(  # noqa: PLR0913 (each is a column of the log)
-    decision: Decision,
-    request: CheckRequest | None,
-    *,
-    request_id: str,
-    generation: int,
-    time: datetime,
-    seconds: float,
-) -> bytes:
-    """The line, with its line feed. `request` is None for one that could not be read.
+class Entry(NamedTuple):
+    """One check that was decided."""
 
-    `time` is when the check was decided (aware), `seconds` how long it took.
-    """
+    decision: Decision
+    request: CheckRequest | None
+    """None for a request that could not be read."""
+    request_id: str
+    generation: int
+    """Of the policy that was in force; 0 when there was none."""
+    time: datetime
+    """When it was decided (aware)."""
+    seconds: float
+    """How long that took."""
+
+
+class LineEncoder:
+    """Encodes checks. A decision that comes again, as it does for who passes, is encoded once."""
+
+    def __init__(self) -> None:
+        self._encoded: BoundedCache[tuple[Decision, bytes], bytes] = BoundedCache(CAPACITY)
+
+    def line(self, entry: Entry) -> bytes:
+        """The line, with its line feed."""
+        request = entry.request
+        check: dict[str, object] = {
+            "time": entry.time,
+            "request_id": _text(entry.request_id) or None,
+            "host": None,
+            "method": None,
+            "path": None,
+            "client": None,
+            "login": None,
+            "policy_generation": entry.generation,
+            "duration_us": int(entry.seconds * 1e6),
+        }
+        peer: PeerCertificate | Finding | None = None
+        if request is not None:
+            check["host"] = _text(request.host)
+            check["method"] = request.method
+            check["path"] = _text(request.path)
+            check["client"] = _text(request.client) or None
+            for login in request.logins:
+                if isinstance(login, Login):
+                    check["login"] = _text(login.name)
+                    break
+            peer = request.peer
+        # Two JSON objects become one: `{"time":…` without its last brace, and `"subscription":…}`.
+        return b"%b,%b\n" % (
+            orjson.dumps(check, option=orjson.OPT_UTC_Z)[:-1],
+            self._decision(entry.decision, peer),
+        )
+
+    def _decision(self, decision: Decision, peer: PeerCertificate | Finding | None) -> bytes:
+        """The members of the decision, and the closing brace."""
+        if not isinstance(peer, PeerCertificate):
+            return _decision(decision, None)
+        if decision.findings:
+            return _decision(decision, peer.facts)
+        key = (decision, peer.identity)
+        encoded = self._encoded.get(key)
+        if encoded is None:
+            encoded = _decision(decision, peer.facts)
+            self._encoded.put(key, encoded, len(encoded))
+        return encoded
+
+
+def _decision(decision: Decision, facts: CertificateFacts | None) -> bytes:
     subscription = decision.subscription
-    peer = None if request is None else request.peer
-    entry: dict[str, object] = {
-        "time": time,
-        "request_id": _text(request_id) or None,
+    members = {
         "subscription": None if subscription is None else subscription.name,
         "mode": None if subscription is None else subscription.mode,
         "decision": "deny" if decision.findings else "allow",
@@ -44,24 +100,9 @@ def line(  # noqa: PLR0913 (each is a column of the log)
         "reasons": [finding.reason for finding in decision.findings],
         "details": [_text(finding.detail) for finding in decision.findings],
         "accounts": [account.login for account in decision.accounts],
-        "login": None,
-        "host": None,
-        "method": None,
-        "path": None,
-        "client": None,
-        "certificate": _certificate(peer.facts) if isinstance(peer, PeerCertificate) else None,
-        "policy_generation": generation,
-        "duration_us": round(seconds * 1e6),
+        "certificate": None if facts is None else _certificate(facts),
     }
-    if request is not None:
-        entry["login"] = next(
-            (_text(login.name) for login in request.logins if isinstance(login, Login)), None
-        )
-        entry["host"] = _text(request.host)
-        entry["method"] = _text(request.method)
-        entry["path"] = _text(request.path)
-        entry["client"] = _text(request.client) or None
-    return orjson.dumps(entry, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(members, option=orjson.OPT_UTC_Z)[1:]
 
 
 def _certificate(facts: CertificateFacts) -> dict[str, object]:

@@ -1,25 +1,30 @@
 """YAML text to a tree of nodes that know their place.
 
 PyYAML's own loaders let a duplicate key pass, read `off` and `no` as booleans, and forget where a
-value stood. Here its parser's events become a tree: duplicate keys, tags, several documents and
-runaway aliases are errors; plain scalars resolve by the core schema of YAML 1.2 (10.3.2), so that
-`mode: off` says what it seems to say; keys are always text.
+value stood. Here its parser's events become a tree: duplicate keys, merge keys, tags, several
+documents and runaway aliases are mistakes; plain scalars resolve by the core schema of YAML 1.2
+(10.3.2), so that `mode: off` says what it seems to say; keys are always text.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
-from extauthz.policyfile.problems import Place
+from extauthz.policyfile.problems import Mistake, Place, quoted
 
-__all__ = ["DocumentError", "Mapping", "Node", "Scalar", "Sequence", "parse"]
+__all__ = ["Mapping", "Node", "Scalar", "Sequence", "parse"]
 
 MAX_DEPTH = 32
-MAX_NODES = 5_000_000
-"""Nodes of a document with its aliases written out."""
+MAX_NODES = 2_000_000
+"""Values of a document, with its aliases written out. They take about 300 MB."""
+MAX_ALIASED = 100_000
+"""Values that aliases may stand for in any document."""
+MAX_ALIASED_SHARE = 10
+"""Values that aliases may stand for besides these, for each one that is written."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
@@ -29,19 +34,13 @@ _CONSTANTS = {
     "true": True, "True": True, "TRUE": True,
     "false": False, "False": False, "FALSE": False,
 }  # fmt: skip
+_CONTROL = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What may not stand in a YAML file (YAML 1.2, 5.1), nor a byte order mark within it."""
 
+Event: TypeAlias = Any
+"""An event of PyYAML: its type stubs know fewer attributes than there are."""
 ScalarValue: TypeAlias = str | int | float | bool | None
 Plain: TypeAlias = "ScalarValue | list[Plain] | dict[str, Plain]"
-
-
-class DocumentError(ValueError):
-    """The text is not one plain YAML document."""
-
-    def __init__(self, place: Place | None, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.place = place
-        self.message = message
-        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,57 +75,71 @@ class Mapping:
 Node: TypeAlias = Scalar | Sequence | Mapping
 
 
-def parse(text: str) -> Node:
-    """The tree of a document. Raises DocumentError."""
+def parse(text: str) -> tuple[Node | None, list[Mistake]]:
+    """The tree of a document and what is wrong with it; None when its end cannot be reached."""
+    text = text.removeprefix("\ufeff")
+    if (found := _CONTROL.search(text)) is not None:
+        return None, [_control(text, found.start())]
+    composer = _Composer(yaml.parse(text, Loader=_LOADER))
     try:
-        return _Composer(yaml.parse(text, Loader=_LOADER)).document()
+        return composer.document(), composer.mistakes
+    except _UnreadableError as error:
+        mistake = error.mistake
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = " ".join(filter(None, [error.context, error.problem]))
-        place = None if mark is None else Place(mark.line + 1, mark.column + 1)
-        raise DocumentError(place, f"not YAML: {message}", "mend the syntax") from error
-    except (yaml.YAMLError, UnicodeError) as error:
-        remedy = "write the file as UTF-8 text without control characters"
-        raise DocumentError(None, f"not YAML: {' '.join(str(error).split())}", remedy) from error
+        mistake = _syntax(text, error)
+    return None, [*composer.mistakes, mistake]
+
+
+class _UnreadableError(Exception):
+    """Reading ends here: what follows cannot be understood, or is too much."""
+
+    def __init__(self, mistake: Mistake) -> None:
+        super().__init__(mistake.message)
+        self.mistake = mistake
 
 
 class _Composer:
     """Builds nodes from events. Recursion is bounded by MAX_DEPTH."""
 
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
+    def __init__(self, events: Iterator[Event]) -> None:
+        self.mistakes: list[Mistake] = []
         self._events = events
-        self._anchors: dict[str, tuple[Node, int]] = {}
+        self._anchors: dict[str, Node] = {}
         self._nodes = 0
+        self._aliased = 0
 
     def document(self) -> Node:
         next(self._events)
         start = next(self._events)
         if isinstance(start, yaml.StreamEndEvent):
-            raise DocumentError(Place(1, 1), "the file is empty", "begin it with `subscriptions:`")
+            message = "the file is empty"
+            raise _UnreadableError(Mistake(Place(1, 1), message, "begin it with `subscriptions:`"))
         root = self._node(next(self._events), 0)
         next(self._events)
         after = next(self._events)
         if not isinstance(after, yaml.StreamEndEvent):
-            raise _error(after, "a second document begins here", "keep one document in the file")
+            remedy = "keep one document in the file"
+            raise _unreadable(after, "a second document begins here", remedy)
         return root
 
-    def _node(self, event: yaml.Event, depth: int) -> Node:
+    def _node(self, event: Event, depth: int) -> Node:
         if depth > MAX_DEPTH:
-            raise _error(event, f"nested deeper than {MAX_DEPTH} levels", "nest less")
+            raise _unreadable(event, f"nested deeper than {MAX_DEPTH} levels", "nest less")
         if isinstance(event, yaml.AliasEvent):
-            return self._alias(event)
-        before = self._nodes
+            return self._alias(event, depth)
         self._nodes += 1
-        _refuse_tag(event)
+        if self._nodes + self._aliased > MAX_NODES:
+            remedy = "check that it is the right file"
+            raise _unreadable(event, f"the file has more than {MAX_NODES} values", remedy)
+        self._refuse_tag(event)
         node = self._content(event, depth)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (node, self._nodes - before)
+            self._anchors[event.anchor] = node
         return node
 
-    def _content(self, event: yaml.Event, depth: int) -> Node:
+    def _content(self, event: Event, depth: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
-            plain = event.style in (None, "") and event.implicit[0]
-            return Scalar(_place(event), _resolve(event.value) if plain else event.value)
+            return Scalar(_place(event), _resolve(event.value) if _is_plain(event) else event.value)
         if isinstance(event, yaml.SequenceStartEvent):
             sequence = Sequence(_place(event))
             while not isinstance(inner := next(self._events), yaml.SequenceEndEvent):
@@ -134,36 +147,78 @@ class _Composer:
             return sequence
         mapping = Mapping(_place(event))
         while not isinstance(key := next(self._events), yaml.MappingEndEvent):
-            self._entry(mapping, key, depth)
+            name = self._key(mapping, key, depth)
+            value = self._node(next(self._events), depth + 1)
+            if name is not None:
+                mapping.keys[name] = _place(key)
+                mapping.values[name] = value
         return mapping
 
-    def _entry(self, mapping: Mapping, key: yaml.Event, depth: int) -> None:
+    def _key(self, mapping: Mapping, key: Event, depth: int) -> str | None:
+        """The text of a key; None, and a mistake, for one that may not stand there."""
         if not isinstance(key, yaml.ScalarEvent):
-            raise _error(key, "a key that is not text", "write the key as one word or in quotes")
-        _refuse_tag(key)
-        name = key.value
+            self._node(key, depth + 1)
+            self._mistake(key, "a key that is not text", "write the key as one word or in quotes")
+            return None
+        self._refuse_tag(key)
+        name: str = key.value
+        if key.anchor is not None:
+            self._anchors[key.anchor] = Scalar(_place(key), name)
+        if name == "<<" and _is_plain(key):
+            self._mistake(key, "a merge key, which YAML 1.2 does not have", "write the keys out")
+            return None
         if name in mapping.keys:
             first = mapping.keys[name]
             remedy = f"it stands first in line {first.line}: keep one of the two"
-            raise _error(key, f"the key {name!r} stands twice", remedy)
-        mapping.keys[name] = _place(key)
-        mapping.values[name] = self._node(next(self._events), depth + 1)
+            self._mistake(key, f"the key {quoted(name)} stands twice", remedy)
+            return None
+        return name
 
-    def _alias(self, event: yaml.AliasEvent) -> Node:
+    def _alias(self, event: Event, depth: int) -> Node:
         if event.anchor not in self._anchors:
-            message = f"the alias *{event.anchor} stands for nothing, or for what it is part of"
-            raise _error(event, message, f"set the anchor &{event.anchor} before it")
-        node, nodes = self._anchors[event.anchor]
-        self._nodes += nodes
-        if self._nodes > MAX_NODES:
-            remedy = "write the values out"
-            raise _error(event, f"aliases stand for more than {MAX_NODES} values", remedy)
-        return node
+            name = quoted(event.anchor)
+            message = f"the alias {name} stands for nothing, or for what it is part of"
+            remedy = "set its anchor before it; a text that begins with * stands in quotes"
+            raise _unreadable(event, message, remedy)
+        node = self._anchors[event.anchor]
+        nodes, height = _extent(node)
+        self._aliased += nodes
+        if depth + height > MAX_DEPTH:
+            raise _unreadable(event, f"nested deeper than {MAX_DEPTH} levels", "nest less")
+        if (
+            self._aliased > MAX_ALIASED + MAX_ALIASED_SHARE * self._nodes
+            or self._nodes + self._aliased > MAX_NODES
+        ):
+            message = f"aliases stand for {self._aliased} values, too many for such a file"
+            raise _unreadable(event, message, "write the values out")
+        return dataclasses.replace(node, place=_place(event))
+
+    def _refuse_tag(self, event: Event) -> None:
+        if event.tag is not None:
+            written = event.tag.replace("tag:yaml.org,2002:", "!!")
+            remedy = "leave it out: values have one type here"
+            self._mistake(event, f"the tag {quoted(written)}", remedy)
+
+    def _mistake(self, event: Event, message: str, remedy: str) -> None:
+        self.mistakes.append(Mistake(_place(event), message, remedy))
 
 
-def _refuse_tag(event: yaml.Event) -> None:
-    if event.tag is not None:
-        raise _error(event, f"the tag {event.tag!r}", "leave it out: values have one type here")
+def _extent(node: Node) -> tuple[int, int]:
+    """How many values a node is, itself included, and how many levels it has below itself."""
+    if isinstance(node, Scalar):
+        return 1, 0
+    inner = node.items if isinstance(node, Sequence) else node.values.values()
+    nodes, height = 1, 0
+    for below in inner:
+        nodes_below, height_below = _extent(below)
+        nodes += nodes_below
+        height = max(height, height_below + 1)
+    return nodes, height
+
+
+def _is_plain(event: Event) -> bool:
+    """Whether a scalar stands there without quotes and without a tag."""
+    return event.style in (None, "") and bool(event.implicit[0])
 
 
 def _resolve(text: str) -> ScalarValue:
@@ -174,9 +229,42 @@ def _resolve(text: str) -> ScalarValue:
     return float(text) if _FLOAT.match(text) else text
 
 
-def _place(event: yaml.Event) -> Place:
+def _place(event: Event) -> Place:
     return Place(event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-def _error(event: yaml.Event, message: str, remedy: str) -> DocumentError:
-    return DocumentError(_place(event), message, remedy)
+def _unreadable(event: Event, message: str, remedy: str) -> _UnreadableError:
+    return _UnreadableError(Mistake(_place(event), message, remedy))
+
+
+def _control(text: str, position: int) -> Mistake:
+    line_start = text.rfind("\n", 0, position) + 1
+    place = Place(text.count("\n", 0, position) + 1, position - line_start + 1)
+    message = f"the character {text[position]!r} cannot stand in YAML"
+    return Mistake(place, message, "remove it: the file is to be text without control characters")
+
+
+def _syntax(text: str, error: yaml.MarkedYAMLError) -> Mistake:
+    message = " ".join(filter(None, [error.context, error.problem]))
+    # Of a broken alias, the sign that begins it is to be pointed to, not what comes after.
+    mark = error.context_mark if _ALIAS in message else error.problem_mark or error.context_mark
+    place = Place(1, 1) if mark is None else Place(mark.line + 1, mark.column + 1)
+    return Mistake(place, f"not YAML: {message}", _syntax_remedy(text, place, message))
+
+
+_ALIAS = "while scanning an alias"
+
+
+def _syntax_remedy(text: str, place: Place, message: str) -> str:
+    line = "".join(text.split("\n")[place.line - 1 : place.line])
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return "indent with spaces: YAML allows no tabs there"
+    if _ALIAS in message:
+        return "a text that begins with * stands in quotes, like '*.example.com'"
+    if "mapping values are not allowed" in message:
+        return "check the indentation; a text with a colon and a space in it stands in quotes"
+    if "invalid Unicode character escape" in message:
+        return "write the character itself: YAML knows no surrogate pairs"
+    if "cannot start any token" in message:
+        return "a text that begins with such a character stands in quotes"
+    return "check the indentation, quotes and brackets there and just above"

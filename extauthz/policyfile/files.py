@@ -5,6 +5,8 @@ import stat
 from pathlib import Path
 from typing import TypeAlias
 
+from extauthz.policyfile.problems import Place
+
 __all__ = ["FileProblemError", "Stamp", "read_text", "stamp"]
 
 Stamp: TypeAlias = tuple[int, int, int, int, int]
@@ -13,9 +15,11 @@ Stamp: TypeAlias = tuple[int, int, int, int, int]
 class FileProblemError(Exception):
     """A file cannot be read as text; the message says why, `remedy` what would be right."""
 
-    def __init__(self, message: str, remedy: str) -> None:
+    def __init__(self, message: str, remedy: str, place: Place | None = None) -> None:
         super().__init__(message)
         self.remedy = remedy
+        self.place = place
+        """Where in the file, when it is a place in it that is wrong."""
 
 
 def read_text(path: Path, limit: int) -> str:
@@ -23,26 +27,47 @@ def read_text(path: Path, limit: int) -> str:
 
     A named pipe or a device under the name is refused and not waited for.
     """
+    content = _read(path, limit)
+    if len(content) > limit:
+        raise FileProblemError(f"is larger than {limit} octets", "check that it is the right file")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line_start = content.rfind(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
+        place = Place(line, len(content[line_start : error.start].decode("utf-8")) + 1)
+        raise FileProblemError("is not text in UTF-8", _recode(content), place) from error
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The first octets of a regular file, one more than `limit` when it has them."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         remedy = "check the path, and that extauthz may read it"
         raise FileProblemError(f"cannot be read: {reason}", remedy) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileProblemError("is not a regular file", "name a file")
-        try:
-            content = file.read(limit + 1)
-        except OSError as error:
-            raise FileProblemError(f"cannot be read: {error.strerror}", "try again") from error
-    if len(content) > limit:
-        raise FileProblemError(f"is larger than {limit} octets", "check that it is the right file")
     try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        remedy = "write it as UTF-8; a DER certificate becomes PEM by `openssl x509 -inform DER`"
-        raise FileProblemError(f"is not text: octet {error.start} is no UTF-8", remedy) from error
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            what = "is a directory" if stat.S_ISDIR(mode) else "is not a regular file"
+            raise FileProblemError(what, "name a file")
+        with open(descriptor, "rb", closefd=False) as file:
+            # None is what a file of the kernel says that has nothing to read yet.
+            return file.read(limit + 1) or b""
+    except OSError as error:
+        raise FileProblemError(f"cannot be read: {error.strerror}", "try again") from error
+    finally:
+        os.close(descriptor)
+
+
+def _recode(content: bytes) -> str:
+    """What to do about a file that is not UTF-8, by what it looks like."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "it is UTF-16: save it as UTF-8"
+    if content.startswith(b"\x30"):
+        return "if it is DER, `openssl x509 -inform DER -in FILE` writes it as PEM"
+    return "save it as UTF-8"
 
 
 def stamp(path: Path) -> Stamp:

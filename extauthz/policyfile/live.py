@@ -5,20 +5,25 @@ with an error changes nothing: the last good one stays, and everybody who looks 
 """
 
 import asyncio
+import gc
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from extauthz.policyfile.files import Stamp, stamp
 from extauthz.policyfile.loader import Loaded, load
-from extauthz.policyfile.problems import Problem, Severity
+from extauthz.policyfile.problems import Problem, Severity, counted
 from extauthz.snapshot import Snapshot
 
 __all__ = ["LivePolicy", "ReloadStatus"]
 
+MAX_READINGS = 3
+"""How often files are read that change while they are read. Those that always do are taken as
+they were read last: one of them may be of another time than the others, until the next reading."""
 MAX_LOGGED = 20
 """How many problems of one reading are logged one by one."""
 
@@ -50,16 +55,23 @@ class LivePolicy:
     async def reload(self) -> bool:
         """Read the policy file; say whether it is now in force. Checks go on meanwhile."""
         async with self._reading:
-            try:
-                loaded = await asyncio.to_thread(load, self.path, datetime.now(UTC))
-            except Exception as error:
-                # A bug in reading must not end the serving of the policy that was read before.
-                logger.critical("reading the policy failed by a bug", exc_info=True)
-                loaded = self._failed(error)
-            self._take(loaded)
+            with _undisturbed():
+                loaded = await self._load()
+                self._take(loaded)
             return loaded.policy is not None
 
-    def _failed(self, error: Exception) -> Loaded:
+    async def _load(self) -> Loaded:
+        try:
+            return await asyncio.to_thread(_read_whole, self.path)
+        except asyncio.CancelledError:
+            raise
+        # A bug in reading must not end the serving of the policy that was read before, nor the
+        # watching for its mending. A panic of a Rust library is no Exception.
+        except BaseException as error:
+            logger.critical("reading the policy failed by a bug", exc_info=True)
+            return self._failed(error)
+
+    def _failed(self, error: BaseException) -> Loaded:
         message = f"extauthz failed to read the policy: {error!r}"
         problem = Problem(self.path, None, Severity.ERROR, message, "report this as a bug")
         return Loaded(None, (problem,), {file: stamp(file) for file in {*self.files, self.path}})
@@ -68,24 +80,50 @@ class LivePolicy:
         self.files = loaded.files
         errors = tuple(p for p in loaded.problems if p.severity is Severity.ERROR)
         self.status = ReloadStatus(datetime.now(UTC), errors)
-        _log(loaded.problems)
+        # While nobody serves yet, this is all that the operator gets to see.
+        _log(loaded.problems, MAX_LOGGED if self.snapshot else len(loaded.problems))
         if loaded.policy is None:
             self.readings["failure"] += 1
             kept = "no policy is in force" if self.snapshot is None else "the last good one stays"
-            logger.error("policy %s has %d errors: %s", self.path, len(errors), kept)
+            logger.error("policy %s has %s: %s", self.path, counted(len(errors), "error"), kept)
             return
         generation = 1 if self.snapshot is None else self.snapshot.generation + 1
         self.snapshot = Snapshot(loaded.policy, generation)
         self.readings["success"] += 1
         logger.info(
-            "policy %s is in force: generation %d, %d subscriptions",
-            self.path, generation, len(loaded.policy.subscriptions),
+            "policy %s is in force: generation %d, %s",
+            self.path, generation, counted(len(loaded.policy.subscriptions), "subscription"),
         )  # fmt: skip
 
 
-def _log(problems: tuple[Problem, ...]) -> None:
-    for problem in problems[:MAX_LOGGED]:
+def _read_whole(path: Path) -> Loaded:
+    """Read a policy file, and the files that it names as they are at the same time."""
+    for _ in range(MAX_READINGS):
+        loaded = load(path, datetime.now(UTC))
+        if all(stamp(file) == before for file, before in loaded.files.items()):
+            break
+    return loaded
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep the collector of cyclic garbage away from a policy, in the making and in force.
+
+    A large policy is millions of objects without a cycle. To walk through them all takes half a
+    second and more, in which no check is answered, and would happen again and again while they
+    are made, and now and then for as long as they live.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _log(problems: tuple[Problem, ...], most: int) -> None:
+    for problem in problems[:most]:
         level = logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING
         logger.log(level, "%s", problem)
-    if len(problems) > MAX_LOGGED:
-        logger.warning("and %d more: see `extauthz validate`", len(problems) - MAX_LOGGED)
+    if len(problems) > most:
+        logger.warning("and %d more: see `extauthz validate`", len(problems) - most)

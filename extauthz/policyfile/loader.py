@@ -4,28 +4,26 @@ All mistakes are reported at once, each at its place. A file with an error gives
 nothing is ever half applied.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-from extauthz import hosts, pem
+from extauthz import hosts
 from extauthz.accounts import Account, Accounts
 from extauthz.email import EmailAddress
 from extauthz.policy import Denial, Mode, Policy, Subscription
-from extauthz.policyfile import document, shape
-from extauthz.policyfile.document import DocumentError, Node, Scalar
+from extauthz.policyfile import document, shape, signing
+from extauthz.policyfile.document import Node, Scalar
 from extauthz.policyfile.files import FileProblemError, Stamp, read_text, stamp
-from extauthz.policyfile.problems import Place, Problem, Severity
+from extauthz.policyfile.problems import Place, Problem, Severity, quoted
 from extauthz.policyfile.schema import PolicyModel, SubscriptionModel
-from extauthz.trust import SigningCertificate, TrustAnchors, UnusableError
+from extauthz.policyfile.signing import SigningFile
+from extauthz.trust import SigningCertificate, TrustAnchors
 
-__all__ = ["EXPIRY_WARNING", "Loaded", "load"]
+__all__ = ["Loaded", "load"]
 
-MAX_POLICY_OCTETS = 256 * 1024 * 1024
-MAX_PEM_OCTETS = 1024 * 1024
-EXPIRY_WARNING = timedelta(days=30)
-"""How long before its end a signing certificate is warned about."""
+MAX_POLICY_OCTETS = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,38 +53,38 @@ class _Load:
         self._problems: list[Problem] = []
         self._files: dict[Path, Stamp] = {path: stamp(path)}
         self._hosts: dict[str, tuple[str, Place]] = {}
-        self._signing: dict[Path, list[SigningCertificate] | tuple[str, str]] = {}
+        self._signing: dict[Path, SigningFile] = {}
 
     def run(self) -> Loaded:
         policy = self._policy()
-        return Loaded(
-            None if any(p.severity is Severity.ERROR for p in self._problems) else policy,
-            tuple(sorted(self._problems, key=lambda p: p.place or Place(0, 0))),
-            self._files,
-        )
+        # A value that is written once and stands in several places by an alias is wrong once.
+        problems = sorted(dict.fromkeys(self._problems), key=lambda p: p.place or Place(0, 0))
+        return Loaded(policy, tuple(problems), self._files)
 
     def _policy(self) -> Policy | None:
         try:
-            root = document.parse(read_text(self._path, MAX_POLICY_OCTETS))
+            root, mistakes = document.parse(read_text(self._path, MAX_POLICY_OCTETS))
         except FileProblemError as error:
-            self._report(None, f"the policy file {error}", error.remedy)
+            self._report(error.place, f"the policy file {error}", error.remedy)
             return None
-        except DocumentError as error:
-            self._report(error.place, error.message, error.remedy)
-            return None
+        for mistake in mistakes:
+            self._report(mistake.place, mistake.message, mistake.remedy)
+        return None if root is None else self._meaning(root)
+
+    def _meaning(self, root: Node) -> Policy | None:
         shaped = shape.read(root)
         if not isinstance(shaped, PolicyModel):
-            for misfit in shaped:
-                self._report(misfit.place, misfit.message, misfit.remedy)
+            for mistake in shaped:
+                self._report(mistake.place, mistake.message, mistake.remedy)
         # The meaning is checked on the tree, which is there whether or not the shape is right.
         parts = {name: self._parts(name, node) for name, node in _subscriptions(root)}
-        if self._problems_are_errors() or not isinstance(shaped, PolicyModel):
+        if self._has_errors() or not isinstance(shaped, PolicyModel):
             return None
         return Policy(
             _subscription(name, model, *parts[name]) for name, model in shaped.subscriptions.items()
         )
 
-    def _problems_are_errors(self) -> bool:
+    def _has_errors(self) -> bool:
         return any(problem.severity is Severity.ERROR for problem in self._problems)
 
     def _parts(
@@ -107,11 +105,12 @@ class _Load:
                 remedy = "write the host alone, without scheme and path"
             elif ":" in written and _host_pattern(written.rpartition(":")[0]):
                 remedy = "leave the port out: hosts are compared without it"
-            self._report(item.place, f"{written!r} is not a host", remedy)
+            self._report(item.place, f"{quoted(written)} is not a host", remedy)
             return None
         if pattern in self._hosts:
             other, place = self._hosts[pattern]
-            message = f"the host {pattern!r} is already in the subscription {other!r}"
+            same = "" if written == pattern else f" ({pattern})"
+            message = f"the host {quoted(written)}{same} is already in {quoted(other)}"
             remedy = f"it stands in line {place.line}: a host belongs to one subscription, once"
             self._report(item.place, message, remedy)
             return None
@@ -133,51 +132,48 @@ class _Load:
                 continue
             email = EmailAddress.parse(value.value)
             if email is None:
-                message = f"{value.value!r} is not an email address"
-                remedy = "write one plain address like alice@example.com, its domain in lower case"
+                message = f"{quoted(value.value)} is not an email address"
+                remedy = "write one plain address like alice@example.com"
                 self._report(value.place, message, remedy)
             else:
                 yield Account(login, email)
 
     def _signing_certificates(self, node: document.Mapping) -> list[SigningCertificate]:
         usable: list[SigningCertificate] = []
+        all_read = True
         for item in _strings(node.values.get("signing_certificates")):
-            path = self._path.parent / str(item.value)
-            if path not in self._signing:
-                self._files[path] = stamp(path)
-                self._signing[path] = _read_signing_certificates(path)
-            read = self._signing[path]
-            if isinstance(read, tuple):
-                message, remedy = read
-                self._report(item.place, f"{item.value!r} {message}", remedy)
-            else:
-                usable += read
-                self._dates(item, read)
-        if usable and not any(self._is_valid(signing) for signing in usable):
+            if "-----BEGIN " in str(item.value):
+                # It may be a private key, so it is not repeated.
+                all_read = False
+                message = "a PEM text stands here, and not the name of a file"
+                self._report(item.place, message, "save it in a file, and name that one")
+                continue
+            found = self._signing_file(str(item.value))
+            for fault in found.faults:
+                all_read = False
+                self._report(item.place, f"{quoted(str(item.value))} {fault.message}", fault.remedy)
+            for certificate in found.certificates:
+                self._check_dates(item, certificate)
+            usable += found.certificates
+        if all_read and usable and not any(signing.is_valid(one, self._now) for one in usable):
             place = node.values["signing_certificates"].place
-            message = "no signing certificate is valid today: the subscription admits nobody"
+            message = "no signing certificate is valid today: no user's certificate can pass"
             self._report(place, message, "ask the customer for the new one", Severity.LAPSED)
         return usable
 
-    def _dates(self, item: Scalar, read: Sequence[SigningCertificate]) -> None:
-        for signing in read:
-            facts = signing.facts
-            if self._now > facts.not_after:
-                message = f"expired at {facts.not_after.isoformat()}"
-                remedy = "remove it, or name the one that replaces it"
-            elif self._now < facts.not_before:
-                message = f"is not valid before {facts.not_before.isoformat()}"
-                remedy = "keep the one that it replaces until then"
-            elif self._now > facts.not_after - EXPIRY_WARNING:
-                message = f"expires soon, at {facts.not_after.isoformat()}"
-                remedy = "name the one that replaces it beside it"
-            else:
-                continue
-            what = f"the signing certificate {facts.subject!r} of {item.value!r} {message}"
-            self._report(item.place, what, remedy, Severity.WARNING)
+    def _signing_file(self, written: str) -> SigningFile:
+        path = self._path.parent / written
+        if path not in self._signing:
+            self._files[path] = stamp(path)
+            self._signing[path] = signing.read(path)
+        return self._signing[path]
 
-    def _is_valid(self, signing: SigningCertificate) -> bool:
-        return signing.facts.not_before <= self._now <= signing.facts.not_after
+    def _check_dates(self, item: Scalar, certificate: SigningCertificate) -> None:
+        fault = signing.date_fault(certificate, self._now)
+        if fault is not None:
+            name, file = quoted(certificate.facts.subject), quoted(str(item.value))
+            message = f"the signing certificate {name} of {file} {fault.message}"
+            self._report(item.place, message, fault.remedy, Severity.WARNING)
 
     def _report(
         self,
@@ -193,13 +189,13 @@ def _subscription(
     name: str,
     model: SubscriptionModel,
     hosts_: tuple[str, ...],
-    signing: list[SigningCertificate],
+    anchors: list[SigningCertificate],
     accounts: list[Account],
 ) -> Subscription:
     return Subscription(
         name=name,
         hosts=hosts_,
-        trust=TrustAnchors(signing),
+        trust=TrustAnchors(anchors),
         accounts=Accounts(accounts),
         mode=Mode(model.mode),
         verify_email=model.verify_email,
@@ -215,27 +211,6 @@ def _host_pattern(written: str) -> str | None:
         return None
     normal = hosts.normalise(bare)
     return None if normal is None else wildcard + normal
-
-
-def _read_signing_certificates(path: Path) -> list[SigningCertificate] | tuple[str, str]:
-    """The certificates of a PEM file; or what is wrong with it, and what would be right."""
-    try:
-        blocks = pem.in_file(read_text(path, MAX_PEM_OCTETS))
-        labels = {block.label for block in blocks}
-        if any("PRIVATE KEY" in label for label in labels):
-            remedy = "hand in the certificate alone; a signing key stays with the CA"
-            return "holds a private key", remedy
-        if labels != {"CERTIFICATE"}:
-            held = ", ".join(sorted(labels)) or "no PEM block"
-            return f"holds {held}, not certificates", "name a PEM file with CA certificates"
-        return [SigningCertificate.read(block.der) for block in blocks]
-    except FileProblemError as error:
-        return str(error), error.remedy
-    except pem.PemError as error:
-        return f"is broken: {error}", "write the PEM file again"
-    except UnusableError as error:
-        message = f"holds a certificate that cannot sign users' certificates: {error}"
-        return message, "name the CA certificate that signs the users' certificates"
 
 
 def _subscriptions(root: Node) -> Iterator[tuple[str, document.Mapping]]:

@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Place", "Problem", "Severity"]
+__all__ = [
+    "MAX_QUOTED",
+    "Mistake",
+    "Place",
+    "Problem",
+    "Severity",
+    "counted",
+    "printable",
+    "quoted",
+]
+
+MAX_QUOTED = 200
+"""Longest text of a file that a message repeats, in characters."""
 
 
 class Severity(StrEnum):
@@ -29,6 +41,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Mistake:
+    """Something in a file that its author has to mend: where, what, and what would be right."""
+
+    place: Place
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a policy: where, what, and what would be right."""
 
@@ -40,7 +61,33 @@ class Problem:
     remedy: str
 
     def __str__(self) -> str:
+        """One line, safe for a terminal."""
         where = str(self.file)
         if self.place is not None:
             where += f":{self.place.line}:{self.place.column}"
-        return f"{where}: {self.severity}: {self.message}; {self.remedy}"
+        return printable(f"{where}: {self.severity}: {self.message}; {self.remedy}")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def quoted(text: str) -> str:
+    """Text of a file as a message repeats it: in quotes, printable, and not too long to read.
+
+    Unlike Python's own, these quotes leave a backslash single: names in certificates have them.
+    """
+    return f"'{printable(text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + '…')}'"
+
+
+def printable(text: str) -> str:
+    """Text on one line, with escapes for whatever would steer a terminal instead of being read.
+
+    Names in certificates, of files and in the policy are other people's input.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

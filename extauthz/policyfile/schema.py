@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 __all__ = ["DenialModel", "PolicyModel", "SubscriptionModel"]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
-CONTENT_TYPE_PATTERN = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *; *[A-Za-z0-9-]+=[\w-]+)*$"
+CONTENT_TYPE_PATTERN = (
+    r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *; *[A-Za-z0-9-]+=[A-Za-z0-9_-]+)*$"
+)
 MAX_DENIAL_BODY = 65_536
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]

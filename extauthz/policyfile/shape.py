@@ -5,18 +5,18 @@ person who wrote it.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from extauthz.policyfile.document import Mapping, Node, Sequence
-from extauthz.policyfile.problems import Place
+from extauthz.policyfile.problems import MAX_QUOTED, Mistake, Place, quoted
 from extauthz.policyfile.schema import DenialModel, PolicyModel, SubscriptionModel
 
-__all__ = ["Misfit", "read"]
+__all__ = ["read"]
 
 Location: TypeAlias = tuple[int | str, ...]
 
@@ -26,45 +26,47 @@ _MODELS: dict[int, type[BaseModel]] = {0: PolicyModel, 2: SubscriptionModel, 3: 
 """The model that holds at each depth of the document; none at depth 1, the names."""
 
 
-@dataclass(frozen=True, slots=True)
-class Misfit:
-    """One way in which the document does not have the shape."""
-
-    place: Place
-    message: str
-    remedy: str
-
-
-def read(root: Node) -> PolicyModel | list[Misfit]:
+def read(root: Node) -> PolicyModel | list[Mistake]:
     """The policy file's content in its shape, or everything that is wrong with its shape."""
     try:
         return PolicyModel.model_validate(root.plain())
     except ValidationError as error:
-        return [_misfit(root, details) for details in error.errors(include_url=False)]
+        return [_mistake(root, details) for details in error.errors(include_url=False)]
 
 
-def _misfit(root: Node, details: ErrorDetails) -> Misfit:
+def _mistake(root: Node, details: ErrorDetails) -> Mistake:
     location = details["loc"]
     kind = details["type"]
     if kind == "extra_forbidden":
-        known = _keys(location[:-1])
-        return Misfit(
-            _key_place(root, location), f"unknown key {str(location[-1])!r}",
-            _did_you_mean(str(location[-1]), known),
-        )  # fmt: skip
+        key = str(location[-1])
+        return Mistake(
+            _key_place(root, location),
+            f"unknown key {quoted(key)}",
+            _did_you_mean(key, _keys(location[:-1])),
+        )
     if kind == "missing":
         model = _MODELS[len(location) - 1]
         description = model.model_fields[str(location[-1])].description
         place = _key_place(root, location[:-1])
-        return Misfit(place, f"the key {str(location[-1])!r} is missing", f"add it: {description}")
-    if location and location[-1] == _KEY:
+        return Mistake(place, f"the key {str(location[-1])!r} is missing", f"add it: {description}")
+    if len(location) in _KEY_REMEDIES and location[-1] == _KEY:
+        what, remedy = _KEY_REMEDIES[len(location)]
         place = _key_place(root, location[:-1])
-        return Misfit(place, f"{details['input']!r} is not a possible name", _NAME_REMEDY)
-    what = f"{str(location[-1])!r}" if location and isinstance(location[-1], str) else "the value"
-    return Misfit(_value_place(root, location), *_value(what, details))
+        return Mistake(place, f"{quoted(str(location[-2]))} is not a possible {what}", remedy)
+    what = "the value"
+    if not location:
+        what = "the file"
+    elif isinstance(location[-1], str):
+        what = quoted(location[-1])
+    return Mistake(_walk(root, location).place, *_value(what, details))
 
 
-_NAME_REMEDY = "use 1 to 63 letters, digits, '.', '_' and '-', a letter or digit first"
+_KEY_REMEDIES = {
+    3: ("name", "use 1 to 63 letters, digits, '.', '_' and '-', a letter or digit first"),
+    5: ("login", "write the name with which the account logs in"),
+}
+"""What a mistaken key stands for and what would be right, by the length of its location: in
+`subscriptions`, and in `accounts`. A value that has `_KEY` for its name has another length."""
 
 _REMEDIES = {
     "model_type": ("should be a mapping", "write `key: value` lines below it"),
@@ -81,16 +83,33 @@ _REMEDIES = {
 
 
 def _value(what: str, details: ErrorDetails) -> tuple[str, str]:
-    if details["type"] in _REMEDIES:
-        wrong, remedy = _REMEDIES[details["type"]]
+    kind, given = details["type"], details["input"]
+    if given is None and kind in ("string_type", "literal_error"):
+        kind = "string_too_short"
+    if kind == "string_type" and isinstance(given, (dict, list)):
+        return f"{what} should be text, not {_shown(given)}", "write one value"
+    if kind in _REMEDIES:
+        wrong, remedy = _REMEDIES[kind]
         return f"{what} {wrong}", remedy
-    given = repr(details["input"])
-    if details["type"] == "literal_error":
-        expected = details["ctx"]["expected"]
-        options = [option for option in expected.replace(" or ", ", ").split(", ") if option]
-        options = [option.strip("'") for option in options]
-        return f"{what} cannot be {given}", _did_you_mean(str(details["input"]), options)
-    return f"{what} cannot be {given[:80]}", details["msg"].lower()
+    if kind == "literal_error":
+        # pydantic joins them: 'off', 'audit' or 'enforce'
+        options = re.findall(r"'([^']*)'", details["ctx"]["expected"])
+        return f"{what} cannot be {_shown(given)}", _did_you_mean(str(given), options)
+    expected = details["msg"][:1].lower() + details["msg"][1:]
+    return f"{what} cannot be {_shown(given)}", expected.replace("input should", "it should")
+
+
+def _shown(given: object) -> str:
+    """A value as it stands in the file, or its kind."""
+    match given:
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case bool():
+            return str(given).lower()
+        case _:
+            return quoted(given) if isinstance(given, str) else str(given)
 
 
 def _keys(location: Location) -> Iterable[str]:
@@ -100,14 +119,11 @@ def _keys(location: Location) -> Iterable[str]:
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
     options = list(known)
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    # Longer words resemble none of them, and comparing takes time.
+    close = difflib.get_close_matches(word[:MAX_QUOTED], options, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"possible here: {', '.join(options)}"
-
-
-def _value_place(root: Node, location: Location) -> Place:
-    return _walk(root, location).place
 
 
 def _key_place(root: Node, location: Location) -> Place:

@@ -39,18 +39,19 @@ async def watch(
         began = time.monotonic()
         seen = await asyncio.to_thread(_look, known)
         took = time.monotonic() - began
-        if seen != known:
-            await _settle(seen)
+        # What was read meanwhile, because of a SIGHUP, is not read again.
+        if seen != known and await _settle(seen) != files():
             await changed()
         await asyncio.sleep(max(LOOK_SECONDS, took / MAX_SHARE))
 
 
-async def _settle(seen: Mapping[Path, Stamp]) -> None:
+async def _settle(seen: Mapping[Path, Stamp]) -> Mapping[Path, Stamp]:
     for _ in range(MAX_SETTLES):
         await asyncio.sleep(SETTLE_SECONDS)
         before, seen = seen, await asyncio.to_thread(_look, seen)
         if before == seen:
-            return
+            break
+    return seen
 
 
 def _look(files: Iterable[Path]) -> dict[Path, Stamp]:

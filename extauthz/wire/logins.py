@@ -5,12 +5,19 @@ lenient in what it reads, and would then know a user whom nobody compared with t
 """
 
 import binascii
+import re
 from collections.abc import Sequence
 
 from extauthz.check import Login
 from extauthz.findings import Finding, Reason
 
-__all__ = ["basic"]
+__all__ = ["MAX_LENGTH", "basic"]
+
+MAX_LENGTH = 1024
+"""Longest login, in characters."""
+
+# A tab or nothing at all after the scheme is no Basic, but a lenient service may take it for one.
+_BASIC = re.compile(r"basic(?:[ \t]+|\Z)", re.IGNORECASE)
 
 
 def basic(authorization: Sequence[str]) -> tuple[Login | Finding, ...]:
@@ -22,19 +29,19 @@ def basic(authorization: Sequence[str]) -> tuple[Login | Finding, ...]:
         return ()
     if len(authorization) > 1:
         return (_malformed("the request has more than one Authorization field"),)
-    scheme, _, credentials = authorization[0].replace("\t", " ").partition(" ")
-    if scheme.lower() != "basic":
+    scheme = _BASIC.match(authorization[0])
+    if scheme is None:
         return ()
     try:
-        octets = binascii.a2b_base64(credentials.strip(" ").encode("ascii"), strict_mode=True)
+        octets = binascii.a2b_base64(authorization[0][scheme.end() :], strict_mode=True)
         user, colon, _ = octets.decode("utf-8").partition(":")
-    except (binascii.Error, UnicodeError):
+    except ValueError:
         return (_malformed("the Basic credentials are not base64 of UTF-8"),)
     if not colon:
         return (_malformed("the Basic credentials have no colon"),)
     # RFC 7617 2: neither part may contain control characters.
-    if not user or not user.isprintable():
-        return (_malformed("the Basic user name is empty or has control characters"),)
+    if not 0 < len(user) <= MAX_LENGTH or not user.isprintable():
+        return (_malformed("the Basic user name is empty, too long or has control characters"),)
     return (Login(user, "basic"),)
 
 

@@ -54,13 +54,13 @@ class RequestReader:
             detail = f"the target is not below {PATH_PREFIX}: is path_prefix set in Envoy?"
             return Finding(Reason.REQUEST_MALFORMED, detail)
         return CheckRequest(
-            host=host[0],
-            method=request.method,
-            path=target.removeprefix(PATH_PREFIX).partition("?")[0].partition("#")[0],
-            logins=logins.basic(headers.getall(hdrs.AUTHORIZATION, ())),
-            peer=self._peer(headers.getall(CERTIFICATE, ())),
-            request_id=request_id(request),
-            client=headers.get(CLIENT_ADDRESS, ""),
+            host[0],
+            request.method,
+            target[len(PATH_PREFIX) :].partition("?")[0].partition("#")[0],
+            logins.basic(headers.getall(hdrs.AUTHORIZATION, ())),
+            self._peer(headers.getall(CERTIFICATE, ())),
+            request_id(request),
+            headers.get(CLIENT_ADDRESS, ""),
         )
 
     def _peer(self, values: "list[str] | tuple[()]") -> PeerCertificate | Finding:

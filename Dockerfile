@@ -1,0 +1,56 @@
+# The image of extauthz: what `requirements.lock` pins, and the package, in a virtual environment.
+#
+#     docker build --tag extauthz:local .
+#     docker run --read-only --cap-drop ALL --volume "$PWD/policy:/etc/extauthz:ro" extauthz:local
+#
+# It needs no capability and writes no file. Mount the policy's directory, never the file alone: a
+# file that is mounted by itself does not change when it is replaced by a rename.
+
+FROM python:3.13.16-slim-bookworm AS base
+
+FROM base AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ONLY_BINARY=:all: \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+# Without pip of its own: nothing can be installed into it later.
+RUN python -m venv --without-pip /opt/extauthz
+COPY requirements.lock ./
+# What the second command installs builds the wheel, and stays behind in this stage.
+RUN python -m pip --python /opt/extauthz/bin/python install \
+        --require-hashes --requirement requirements.lock \
+    && python -m pip install --no-deps hatchling==1.33.0 \
+        packaging==26.3 pathspec==1.1.1 pluggy==1.7.0 trove-classifiers==2026.9.21.13
+COPY pyproject.toml README.md LICENSE ./
+COPY extauthz ./extauthz
+# `pip check`: what the lock lacks is missed here, not by the first check of a certificate.
+RUN python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python -m pip --python /opt/extauthz/bin/python install \
+        --no-index --no-deps --find-links /wheels extauthz \
+    && python -m pip --python /opt/extauthz/bin/python check
+
+FROM base
+ARG VERSION=unreleased
+LABEL org.opencontainers.image.title="extauthz" \
+      org.opencontainers.image.description="Client certificate authentication behind Envoy" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+ENV PATH="/opt/extauthz/bin:${PATH}" \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONSAFEPATH=1
+COPY --from=build /opt/extauthz /opt/extauthz
+# Numbers, so that Kubernetes' `runAsNonRoot` can see that it is not root. No file is this user's.
+USER 10001:10001
+WORKDIR /
+# Checks; and /healthz, /readyz and /metrics.
+EXPOSE 9000 9001
+STOPSIGNAL SIGTERM
+# `http.client`, for `urllib` would ask a proxy where the environment names one.
+HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-I", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 9001, timeout=2); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
+ENTRYPOINT ["extauthz"]
+# Within reach of other containers, but answering none: `--allow-from` says which ones may ask.
+CMD ["serve", "--policy", "/etc/extauthz/policy.yaml", \
+     "--listen", "0.0.0.0:9000", "--admin", "0.0.0.0:9001"]

@@ -13,6 +13,7 @@ __all__ = ["main"]
 
 class _Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:  # noqa: N802 (the name that http.server calls)
         length = int(self.headers.get("Content-Length") or 0)

@@ -1,0 +1,213 @@
+"""The whole path on loopback: curl, a real Envoy, a real `extauthz serve`, a service behind."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from extauthz.demo.authority import Credential, authority, name, user
+from extauthz.demo.envoy import Placement, envoy_command, place
+from extauthz.demo.processes import NotStartedError, Program, wait_until
+from tests.wire.envoy_process import LOOPBACK, TEMPLATE, free_port, make_certificates
+
+GENERIC = "Invalid user credentials"
+
+# OpenSSL's client would not take the weak keys that some tests present.
+WEAK_OPENSSL = """
+openssl_conf = init
+[init]
+ssl_conf = ssl
+[ssl]
+system_default = system
+[system]
+CipherString = DEFAULT@SECLEVEL=0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back through Envoy, and what the decision log says of it."""
+
+    status: int
+    headers: str
+    body: str
+    decision: dict[str, object]
+
+    @property
+    def reasons(self) -> list[object]:
+        reasons = self.decision["reasons"]
+        assert isinstance(reasons, list)
+        return reasons
+
+
+class Stack:
+    """One Envoy, one extauthz and one service; the policy file is there to be changed."""
+
+    def __init__(self, directory: Path, policy: str, *, unix_socket: bool = False) -> None:
+        self.directory = directory
+        self.policy = directory / "policy" / "policy.yaml"
+        self.policy.parent.mkdir()
+        self.policy.write_text(policy)
+        self.port, self.admin, self._service = free_port(), free_port(), free_port()
+        self._unix = directory / "check.sock" if unix_socket else None
+        self._check = free_port()
+        make_certificates(directory)
+        self._openssl = directory / "openssl.cnf"
+        self._openssl.write_text(WEAK_OPENSSL)
+        python = [sys.executable, "-m"]
+        listen = f"unix:{self._unix}" if unix_socket else f"{LOOPBACK}:{self._check}"
+        serve = ["extauthz", "serve", "--policy", str(self.policy), "--listen", listen]
+        serve += ["--admin", f"{LOOPBACK}:{self.admin}"]
+        service = ["extauthz.demo.service", LOOPBACK, str(self._service)]
+        self.extauthz = Program("extauthz", [*python, *serve], directory)
+        self.service = Program("service", [*python, *service], directory)
+        configuration = directory / "envoy.yaml"
+        configuration.write_text(place(TEMPLATE.read_text(), self._placement()))
+        self.envoy = Program("envoy", envoy_command(configuration), directory)
+
+    def _placement(self) -> Placement:
+        return Placement(
+            listen=(LOOPBACK, self.port),
+            check=self._unix or (LOOPBACK, self._check),
+            admin=(LOOPBACK, self.admin),
+            service=(LOOPBACK, self._service),
+            certificates=self.directory,
+        )
+
+    def start_extauthz(self) -> None:
+        self.extauthz.start()
+        wait_until(self.extauthz, LOOPBACK, self.admin)
+
+    def sign_in(self, issuer: Credential, subscription: str) -> str:
+        """Put a CA's certificate where the policy finds it, and say under which name."""
+        path = self.policy.parent / f"{subscription}.pem"
+        path.write_text(issuer.pem)
+        return path.name
+
+    def decisions(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.extauthz.stdout.read_text().splitlines()]
+
+    def decision_on(self, path: str, seconds: float = 5.0) -> dict[str, object]:
+        """The decision on the request with this path, once it is logged."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for decision in reversed(self.decisions()):
+                if decision["path"] == path:
+                    return decision
+            time.sleep(0.02)
+        raise AssertionError(f"no decision on {path}; stderr:\n{self.extauthz.last_words()}")
+
+    def curl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = ["curl", "--silent", "--show-error", "--insecure", "--max-time", "20"]
+        command += ["--connect-to", f"::{LOOPBACK}:{self.port}", "--path-as-is"]
+        return subprocess.run(
+            [*command, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OPENSSL_CONF": str(self._openssl)},
+        )
+
+    def curl_directly(self, url: str) -> str:
+        """What a URL says without Envoy in between."""
+        command = ["curl", "--silent", "--max-time", "5", url]
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout
+
+    def files_of(self, credential: Credential, above: Sequence[Credential] = ()) -> list[str]:
+        """Write a credential, with the chain that goes with it; curl's arguments for it."""
+        stem = uuid.uuid4().hex
+        credential.write(self.directory, stem)
+        certificate = self.directory / f"{stem}.pem"
+        certificate.write_text(credential.pem + "".join(issuer.pem for issuer in above))
+        return ["--cert", str(certificate), "--key", str(self.directory / f"{stem}-key.pem")]
+
+    def ask(  # noqa: PLR0913 (the parts of a request)
+        self,
+        certificate: Credential | None = None,
+        *arguments: str,
+        host: str = "acme.example",
+        login: str | None = None,
+        path: str | None = None,
+        above: Sequence[Credential] = (),
+    ) -> Answer:
+        """Make one request through Envoy, and find its decision."""
+        path = f"/{uuid.uuid4().hex}" if path is None else path
+        given = [] if certificate is None else self.files_of(certificate, above)
+        given += [] if login is None else ["--user", f"{login}:secret"]
+        url = f"https://{host}{path}"
+        done = self.curl("--include", *given, *arguments, url)
+        assert done.returncode == 0, done.stderr
+        head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
+        status = int(head.split()[1])
+        return Answer(status, head.lower(), body, self.decision_on(path))
+
+
+@contextlib.contextmanager
+def running_stack(
+    directory: Path, policy: str, signers: dict[str, Credential], *, unix_socket: bool = False
+) -> Iterator[Stack]:
+    """A stack that answers; `signers` are put beside the policy as `NAME.pem`."""
+    stack = Stack(directory, policy, unix_socket=unix_socket)
+    for subscription, issuer in signers.items():
+        stack.sign_in(issuer, subscription)
+    try:
+        stack.service.start()
+        stack.start_extauthz()
+        stack.envoy.start()
+        wait_until(stack.envoy, LOOPBACK, stack.port)
+        wait_until_asked(stack)
+        yield stack
+    finally:
+        for program in (stack.envoy, stack.extauthz, stack.service):
+            program.stop()
+
+
+def wait_until_asked(stack: Stack, seconds: float = 10.0) -> None:
+    """Wait until Envoy finds extauthz healthy; until then it refuses without asking."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        path = f"/{uuid.uuid4().hex}"
+        stack.curl(f"https://warm-up.example{path}")
+        with contextlib.suppress(AssertionError):
+            stack.decision_on(path, seconds=0.2)
+            return
+    raise NotStartedError(f"Envoy asks nobody:\n{stack.envoy.last_words()}")
+
+
+ACME, GLOBEX = authority(name("Acme CA", "Acme")), authority(name("Globex CA", "Globex"))
+ALICE = user(ACME, "Alice", "alice@acme.example")
+CAROL = user(GLOBEX, "Carol", "carol@globex.example")
+SIGNERS = {"acme": ACME, "globex": GLOBEX}
+
+POLICY = """
+subscriptions:
+  acme:
+    hosts: [acme.example, "*.acme.example", "[::1]"]
+    signing_certificates: [acme.pem]
+    accounts: {alice: alice@acme.example, bob: bob@acme.example}
+  globex:
+    hosts: [globex.example]
+    signing_certificates: [globex.pem]
+    accounts: {carol: carol@globex.example}
+    denial: {status: 401, body: "<p>Ask the help desk.</p>", content_type: text/html}
+  unverified:
+    hosts: [unverified.example]
+    signing_certificates: [acme.pem]
+    verify_email: false
+  audited:
+    hosts: [audited.example]
+    signing_certificates: [acme.pem]
+    accounts: {alice: alice@acme.example}
+    mode: audit
+  unchecked:
+    hosts: [unchecked.example]
+    signing_certificates: [acme.pem]
+    accounts: {alice: alice@acme.example}
+    mode: off
+"""

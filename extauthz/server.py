@@ -61,7 +61,7 @@ class Checker:
             else:
                 check = read
                 decision = snapshot.check(check, now)
-            response = answer(decision, request.headers.get(hdrs.ACCEPT, ""))
+            response = answer(decision, request.headers)
         except asyncio.CancelledError:
             raise
         # The one place that fails closed. A panic of a Rust library is no Exception.
@@ -71,7 +71,8 @@ class Checker:
             logger.critical("a check failed by a bug", exc_info=True)
             decision = undecided(Finding(Reason.INTERNAL_ERROR, type(error).__name__))
             response = failed()
-        self._record(decision, check, request_id(request), now, began)
+        identifier = request_id(request) if check is None else check.request_id
+        self._record(decision, check, identifier, now, began)
         return response
 
     def unreadable(self, error: BaseException | None) -> web.Response:

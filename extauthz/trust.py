@@ -120,15 +120,21 @@ class TrustAnchors:
             known = " or ".join(sorted(a.facts.subject for a in self.signing_certificates))
             detail = f"issued by {peer.facts.issuer!r}; the subscription's signers are {known!r}"
             return _without_path(peer, Reason.ISSUER_MISMATCH, detail)
-        signers = [anchor for anchor in named if _signed(anchor, peer)]
-        if not signers:
+        # Path validation checks the signature. Only where it fails, whose signature it is matters.
+        tried = [_path(anchor, peer) for anchor in named]
+        signed = [
+            path
+            for path in tried
+            if path.fault is None or _signed(path.signing_certificate, peer)
+        ]
+        if not signed:
             detail = f"the key of {peer.facts.issuer!r} did not make the certificate's signature"
             return _without_path(peer, Reason.SIGNATURE_INVALID, detail)
-        issuers = [anchor for anchor in signers if _identifies(anchor, peer)]
-        if not issuers:
+        paths = tuple(path for path in signed if _identifies(path.signing_certificate, peer))
+        if not paths:
             detail = "the certificate's authority key identifier is not that of its issuer"
             return _without_path(peer, Reason.ISSUER_MISMATCH, detail)
-        return VerifiedPeer(peer, tuple(_path(anchor, peer) for anchor in issuers), peer.faults)
+        return VerifiedPeer(peer, paths, peer.faults)
 
 
 def _without_path(peer: PeerCertificate, reason: Reason, detail: str) -> VerifiedPeer:

@@ -7,13 +7,16 @@ never on what was found.
 
 import html
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from functools import lru_cache
 from types import MappingProxyType
 
-from aiohttp import hdrs
-from aiohttp.web import Response
+from aiohttp import HttpVersion11, hdrs
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from extauthz.decision import Decision
 from extauthz.policy import DEFAULT_DENIAL, Denial
@@ -36,6 +39,44 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
+_ALLOWED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: %b\r\n\r\n"
+_MAX_UNREAD = 64 * 1024
+
+
+class _Allowed(Response):
+    """The answer that most checks get. It is the same octets each time, and written as such.
+
+    Building header fields for aiohttp to serialise would be a third of the cost of a check. What
+    is out of the ordinary is left to aiohttp: HTTP/1.0, a connection that is to be closed, and a
+    peer that does not read, for which it waits.
+    """
+
+    _is_written = False
+
+    async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
+        transport = request.transport
+        if (
+            transport is None
+            or not request.keep_alive
+            or request.version != HttpVersion11
+            or transport.get_write_buffer_size() > _MAX_UNREAD
+        ):
+            return await super().prepare(request)
+        transport.write(_ALLOWED % _date(int(time.time())))
+        self._keep_alive = self._is_written = True
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        if not self._is_written:
+            await super().write_eof(data)
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> bytes:
+    """RFC 9110 6.6.1."""
+    return formatdate(seconds, usegmt=True).encode("ascii")
+
+
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     status: int
@@ -43,12 +84,13 @@ class _Refusal:
     headers: Mapping[str, str]
 
 
-def answer(decision: Decision, accept: str) -> Response:
-    """What Envoy is told. `accept` is the client's Accept field, empty where it sent none."""
+def answer(decision: Decision, headers: Mapping[str, str]) -> StreamResponse:
+    """What Envoy is told. Of the request's header fields, only the client's Accept is read."""
     if decision.allowed:
-        return Response()
+        return _Allowed()
     subscription = decision.subscription
-    return denied(DEFAULT_DENIAL if subscription is None else subscription.denial, accept)
+    denial = DEFAULT_DENIAL if subscription is None else subscription.denial
+    return denied(denial, headers.get(hdrs.ACCEPT, ""))
 
 
 def denied(denial: Denial, accept: str) -> Response:

@@ -1,0 +1,245 @@
+"""How fast is a check? `make bench`.
+
+Everything is a ratio against the floor (see `floor.py`), which is loaded with the same requests in
+the same run, in turn with extauthz: A B A B. The medians are printed. Each server has processor 0
+for itself and wrk has processor 1, so that requests/s say what one processor can do.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from extauthz.accounts import Account, Accounts
+from extauthz.certificate import PeerCertificate
+from extauthz.check import CheckRequest, Login
+from extauthz.demo.authority import Credential, authority, name, user
+from extauthz.demo.processes import Program, wait_until
+from extauthz.email import EmailAddress
+from extauthz.policy import Policy, Subscription
+from extauthz.snapshot import Snapshot
+from extauthz.trust import SigningCertificate, TrustAnchors
+from extauthz.wire import xfcc
+
+HOST = "127.0.0.1"
+FLOOR, CHECK, ADMIN = 19100, 19000, 19001
+CONNECTIONS = 16
+TICKS = os.sysconf("SC_CLK_TCK")
+
+CA = authority(name("Bench CA", "Bench"))
+ALICE = user(CA, "Alice", "alice@s0.example")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One load of one server."""
+
+    rate: float
+    p50_us: float
+    p99_us: float
+    cpu_us: float
+    """Processor time of the server for one request."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=4, help="of each load (default: 4)")
+    parser.add_argument("--rounds", type=int, default=5, help="of each pair (default: 5)")
+    options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        print("bench: needs wrk: install it, for instance by apt install wrk", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as directory:
+        through_http(Path(directory), options.seconds, options.rounds)
+    first_sight()
+    scaling()
+    return 0
+
+
+def through_http(directory: Path, seconds: int, rounds: int) -> None:
+    """Throughput of extauthz with a warm certificate and its decision log on, and of the floor."""
+    (directory / "ca.pem").write_text(CA.pem)
+    policy = directory / "policy.yaml"
+    policy.write_text(
+        "subscriptions: {s0: {hosts: [s0.example], signing_certificates: [ca.pem],"
+        " accounts: {alice: alice@s0.example}}}"
+    )
+    print(f"Checks over HTTP: {rounds} rounds of {seconds} s, {CONNECTIONS} connections, medians\n")
+    print(f"{'':30}{'requests/s':>12}{'p50 µs':>10}{'p99 µs':>10}{'CPU µs':>10}{'peak MB':>10}")
+    requests = {"no login": "", "Basic login": "YWxpY2U6c2VjcmV0"}
+    with servers(directory, policy) as (floor, extauthz):
+        for label, basic in requests.items():
+            script = write_script(directory, basic)
+            pairs = [
+                (load(floor, FLOOR, script, seconds), load(extauthz, CHECK, script, seconds))
+                for _ in range(rounds)
+            ]
+            for who, program, index in (("floor", floor, 0), ("extauthz", extauthz, 1)):
+                of = [pair[index] for pair in pairs]
+                print(
+                    f"{f'{who}, {label}':30}{median(m.rate for m in of):12,.0f}"
+                    f"{median(m.p50_us for m in of):10.0f}{median(m.p99_us for m in of):10.0f}"
+                    f"{median(m.cpu_us for m in of):10.1f}{peak_mb(program):10.0f}"
+                )
+            rate = median(ours.rate / theirs.rate for theirs, ours in pairs)
+            cpu = median(theirs.cpu_us / ours.cpu_us for theirs, ours in pairs)
+            print(f"{'':30}{rate:12.2f} of the floor's requests/s, {1 / cpu:.2f} of its CPU\n")
+
+
+@contextlib.contextmanager
+def servers(directory: Path, policy: Path) -> Iterator[tuple[Program, Program]]:
+    on_one = [sys.executable]
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
+        on_one = ["taskset", "-c", "0", sys.executable]
+    floor = [*on_one, str(Path(__file__).with_name("floor.py")), str(FLOOR)]
+    serve = [*on_one, "-m", "extauthz", "serve", "--policy", str(policy)]
+    serve += ["--listen", f"{HOST}:{CHECK}", "--admin", f"{HOST}:{ADMIN}"]
+    with Program("floor", floor, directory) as a, Program("extauthz", serve, directory) as b:
+        wait_until(a, HOST, FLOOR)
+        wait_until(b, HOST, CHECK)
+        yield a, b
+        with urllib.request.urlopen(f"http://{HOST}:{ADMIN}/metrics") as response:
+            metrics = response.read().decode()
+        # A bench of refusals, or one whose log is dropped, would measure something else.
+        assert 'decision="deny"' not in metrics
+        assert "extauthz_decision_log_dropped_lines_total 0.0" in metrics
+
+
+def write_script(directory: Path, basic: str) -> Path:
+    headers = {
+        "Host": "s0.example",
+        "x-forwarded-client-cert": forwarded(ALICE),
+        "x-request-id": "f0a6a9cb-5f0d-4d4c-8f3c-1b3b6a6f2f11",
+        "x-extauthz-client-address": "203.0.113.9",
+        "accept": "*/*",
+    }
+    if basic:
+        headers["authorization"] = f"Basic {basic}"
+    lines = [f"wrk.headers['{key}'] = [==[{value}]==]" for key, value in headers.items()]
+    script = directory / f"script{len(basic)}.lua"
+    script.write_text("\n".join(["wrk.path = '/check/api/items?id=7'", *lines]))
+    return script
+
+
+def forwarded(credential: Credential) -> str:
+    """The certificate header as Envoy writes it."""
+    pem = quote(credential.pem, safe="")
+    digest = hashlib.sha256(credential.der).hexdigest()
+    return f'Hash={digest};Cert="{pem}";Chain="{pem}"'
+
+
+def load(program: Program, port: int, script: Path, seconds: int) -> Measured:
+    before = cpu_seconds(program)
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script)]
+    if shutil.which("taskset") and (os.cpu_count() or 1) > 1:
+        command = ["taskset", "-c", "1", *command]
+    done = subprocess.run(
+        [*command, f"http://{HOST}:{port}/"], check=True, capture_output=True, text=True
+    )
+    said = done.stdout
+    assert "Non-2xx" not in said, said
+    count = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
+    return Measured(
+        rate=float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),  # type: ignore[index]
+        p50_us=latency_us(said, "50%"),
+        p99_us=latency_us(said, "99%"),
+        cpu_us=(cpu_seconds(program) - before) * 1e6 / count,
+    )
+
+
+def latency_us(said: str, percentile: str) -> float:
+    found = re.search(rf"{percentile}\s+([\d.]+)(us|ms|s)", said)
+    assert found is not None, said
+    return float(found[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[found[2]]
+
+
+def cpu_seconds(program: Program) -> float:
+    fields = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_mb(program: Program) -> float:
+    status = Path(f"/proc/{program.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1000  # type: ignore[index]
+
+
+def first_sight() -> None:
+    """What a certificate costs that was never seen: parsed, verified, decided."""
+    now = datetime.now(UTC)
+    headers = [forwarded(user(CA, f"User {n}", f"u{n}@s0.example")) for n in range(300)]
+    accounts = Accounts(
+        Account(f"u{n}", address(f"u{n}@s0.example")) for n in range(len(headers))
+    )
+    snapshot = Snapshot(Policy([subscription(0, accounts)]), 1)
+    began = time.process_time()
+    for header in headers:
+        assert snapshot.check(request(0, xfcc.read(header)), now).allowed
+    each = (time.process_time() - began) / len(headers)
+    print(f"First sight of a P-256 certificate: {each * 1e3:.3f} ms CPU (aim: under 0.5)\n")
+
+
+def scaling() -> None:
+    """A check of a certificate that is known, and of one that is not, as the policy grows."""
+    print("One check as the policy grows, µs CPU       known certificate    new certificate")
+    few = Accounts([Account("alice", address("alice@s0.example"))])
+    for count in (1, 100, 10_000):
+        policy = Policy(subscription(n, few) for n in range(count))
+        report(f"{count:,} subscriptions", Snapshot(policy, 1))
+    for count in (1, 1_000, 100_000):
+        many = [Account(f"u{n}", address(f"u{n}@s0.example")) for n in range(count - 1)]
+        accounts = Accounts([*many, Account("alice", address("alice@s0.example"))])
+        report(f"{count:,} accounts", Snapshot(Policy([subscription(0, accounts)]), 1))
+
+
+def report(label: str, snapshot: Snapshot) -> None:
+    now = datetime.now(UTC)
+    known = request(0, xfcc.read(forwarded(ALICE)), "alice")
+    news = [request(0, xfcc.read(forwarded(user(CA, "A", "alice@s0.example")))) for _ in range(100)]
+    assert snapshot.check(known, now).allowed
+    began = time.process_time()
+    for _ in range(20_000):
+        snapshot.check(known, now)
+    warm = (time.process_time() - began) / 20_000
+    began = time.process_time()
+    for new in news:
+        assert snapshot.check(new, now).allowed
+    cold = (time.process_time() - began) / len(news)
+    print(f"{label:>24}{warm * 1e6:37.2f}{cold * 1e6:19.0f}")
+
+
+def subscription(number: int, accounts: Accounts) -> Subscription:
+    trust = TrustAnchors([SigningCertificate.read(CA.der)])
+    return Subscription(f"s{number}", (f"s{number}.example",), trust, accounts)
+
+
+def request(number: int, peer: object, login: str | None = None) -> CheckRequest:
+    assert isinstance(peer, PeerCertificate)
+    logins = () if login is None else (Login(login, "basic"),)
+    return CheckRequest(f"s{number}.example", "GET", "/", logins, peer, "id", "203.0.113.9")
+
+
+def address(text: str) -> EmailAddress:
+    parsed = EmailAddress.parse(text)
+    assert parsed is not None
+    return parsed
+
+
+def median(values: Iterator[float]) -> float:
+    return statistics.median(values)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -15,6 +15,7 @@ from typing import Self
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -192,6 +193,11 @@ def _refuse_unless_ca(certificate: x509.Certificate) -> None:
         raise UnusableError(message)
     if (weakness := key_weakness(certificate)) is not None:
         raise UnusableError(weakness)
+    key = certificate.public_key()
+    # Not weak, but path validation knows no signature of theirs: nobody would ever pass.
+    if isinstance(key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
+        message = "its key is Ed25519 or Ed448, and only RSA and NIST curves are supported"
+        raise UnusableError(message)
 
 
 def _key_identifier(certificate: x509.Certificate) -> bytes | None:

@@ -155,7 +155,9 @@ def _descendants(node: _Node) -> "Iterator[dict[str, _Node]]":
 
 def _named(nodes: _Node, name: str) -> "dict[str, _Node]":
     """The one mapping in a list that bears a name."""
-    found = [node for node in _sequence(nodes) if isinstance(node, dict) and node.get("name") == name]
+    found = [
+        node for node in _sequence(nodes) if isinstance(node, dict) and node.get("name") == name
+    ]
     if len(found) != 1:
         raise ValueError(f"the configuration has {len(found)} entries named {name!r}, not one")
     return found[0]

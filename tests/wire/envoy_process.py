@@ -159,7 +159,9 @@ class Message:
     @property
     def fields(self) -> Fields:
         lines = self.head.split(b"\r\n")[1:-2]
-        return [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+        return [
+            (name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)
+        ]
 
     def values(self, name: str) -> list[str]:
         """The values of a field, each as often as it came."""

@@ -1,0 +1,294 @@
+"""The check listener, over raw sockets: every octet is answered, refused and recorded."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from extauthz.demo.authority import authority, name, user
+from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.metrics import CheckCounters, registry
+from extauthz.observe.recorder import Recorder
+from extauthz.policyfile.live import LivePolicy
+from extauthz.server import Checker, _is_allowed, check_server
+from extauthz.snapshot import Snapshot
+from extauthz.wire import xfcc
+from extauthz.wire.request import RequestReader
+
+CA = authority(name("CA"))
+ALICE = user(CA, "Alice", "alice@acme.example")
+CERT = f'Cert="{quote(ALICE.pem, safe="")}"'
+GENERIC = b"Invalid user credentials\n"
+
+
+@dataclass
+class Checks:
+    """A check listener, its log and its metrics."""
+
+    port: int
+    live: LivePolicy
+    recorder: Recorder
+    log: DecisionLog
+    path: Path
+    metrics: object
+
+    async def say(self, octets: bytes, answers: int = 1) -> list[tuple[int, bytes]]:
+        """Send octets; the status and body of each answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(octets)
+        got = []
+        try:
+            async with asyncio.timeout(20):
+                for _ in range(answers):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    length = re.search(rb"(?i)content-length: (\d+)", head)
+                    assert length is not None
+                    got.append((int(head.split()[1]), await reader.readexactly(int(length[1]))))
+        finally:
+            writer.close()
+        return got
+
+    def records(self) -> list[dict[str, object]]:
+        self.recorder.flush()
+        self.log.close()
+        return [json.loads(line) for line in self.path.read_bytes().splitlines()]
+
+
+@asynccontextmanager
+async def serving(directory: Path) -> AsyncIterator[Checks]:
+    (directory / "ca.pem").write_text(CA.pem)
+    policy = directory / "policy.yaml"
+    policy.write_text(
+        "subscriptions: {acme: {hosts: [acme.example], signing_certificates: [ca.pem],"
+        " accounts: {alice: alice@acme.example}}}"
+    )
+    live = LivePolicy(policy)
+    assert await live.reload()
+    path = directory / "decisions"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    log, counters, reader = DecisionLog(descriptor), CheckCounters(), RequestReader()
+    recorder = Recorder(counters, log)
+    runner = web.ServerRunner(check_server(Checker(live, reader, recorder), []))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    try:
+        yield Checks(port, live, recorder, log, path, registry(counters, live, reader, log))
+    finally:
+        await runner.cleanup()
+        log.close()
+        os.close(descriptor)
+
+
+@pytest.fixture
+async def checks(tmp_path: Path) -> AsyncIterator[Checks]:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+def get(*headers: str, path: str = "/check/", method: str = "GET", host: str = "acme.example") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n"
+
+
+XFCC = f"x-forwarded-client-cert: {CERT}"
+
+ROWS = {
+    "allowed": (get(XFCC), 200, []),
+    "HEAD": (get(XFCC, method="OPTIONS"), 200, []),
+    "WebDAV method": (get(XFCC, method="PROPFIND"), 200, []),
+    "OPTIONS *": (get(XFCC, method="OPTIONS", path="/check*"), 200, []),
+    "no certificate": (get(), 403, ["certificate_missing"]),
+    "two certificate headers": (get(XFCC, XFCC), 403, ["certificate_malformed"]),
+    "JSON in the certificate header": (
+        get('x-forwarded-client-cert: [{"cert":"x"}]'), 403, ["certificate_malformed"]),
+    "underscores": (get(XFCC.replace("-", "_", 3)), 403, ["certificate_missing"]),
+    "dots": (get(XFCC.replace("-", ".", 3)), 403, ["certificate_missing"]),
+    "two Hosts": (get(XFCC, "Host: acme.example"), 403, ["request_malformed"]),
+    "two different Hosts": (get(XFCC, "Host: other.example"), 403, ["request_malformed"]),
+    "no Host": (get(XFCC).replace(b"Host: acme.example\r\n", b""), 403, ["request_malformed"]),
+    "not below the prefix": (get(XFCC, path="/"), 403, ["request_malformed"]),
+    "health is not here": (get(path="/healthz"), 403, ["request_malformed"]),
+    "readiness is not here": (get(path="/readyz"), 403, ["request_malformed"]),
+    "metrics are not here": (get(path="/metrics"), 403, ["request_malformed"]),
+    "a prefix of the prefix": (get(XFCC, path="/checkhealthz"), 403, ["request_malformed"]),
+    "path that is health to the service": (
+        get(path="/check/healthz"), 403, ["certificate_missing"]),
+    "path that begins with //": (
+        get(path="/check//other.example/"), 403, ["certificate_missing"]),
+    "unknown method": (get(XFCC, method="FOO"), 403, ["request_malformed"]),
+    "not HTTP": (b"\x16\x03\x01\x02\x00garbage\r\n\r\n", 403, ["request_malformed"]),
+    "bad version": (b"GET /check/ HTTP/9.9\r\nHost: acme.example\r\n\r\n", 403,
+                    ["request_malformed"]),
+    "two Content-Lengths": (get(XFCC, "Content-Length: 1", "Content-Length: 2"), 403,
+                            ["request_malformed"]),
+    "octets beyond ASCII in the host": (get(XFCC, host="acme\xff.example"), 403,
+                                        ["subscription_unknown"]),
+    "octets beyond ASCII in the login": (get(XFCC, "Authorization: Basic \xff\xfe"), 403,
+                                         ["login_malformed"]),
+    "octets beyond ASCII in the id and Accept": (
+        get(XFCC, "x-request-id: \xff", "Accept: \xfe", "x-extauthz-client-address: \xfd"), 200,
+        []),
+    "octets beyond ASCII in the certificate": (
+        get("x-forwarded-client-cert: Cert=\xff"), 403, ["certificate_malformed"]),
+    "two Authorizations": (get(XFCC, "Authorization: Basic YTpi", "Authorization: Basic YTpi"),
+                           403, ["login_malformed"]),
+    "headers that clients can set": (
+        get("x-envoy-original-path: /healthz", "x-forwarded-host: other.example",
+            "x-original-url: /", "x-rewrite-url: /"), 403, ["certificate_missing"]),
+    "certificate header longer than is read": (
+        get("x-forwarded-client-cert: " + "x" * (xfcc.MAX_LENGTH + 1)), 403,
+        ["certificate_malformed"]),
+    "header longer than is parsed": (
+        get("x-forwarded-client-cert: " + "x" * (2 * 1024 * 1024)), 403, ["request_malformed"]),
+    "64 KB of chain": (
+        get(f'{XFCC};Chain="{quote((ALICE.pem + CA.pem * 110), safe="")}"'), 200, []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("octets", "status", "reasons"), ROWS.values(), ids=ROWS.keys())
+async def test_every_request_has_its_answer_and_its_line(
+    checks: Checks, octets: bytes, status: int, reasons: list[str]
+) -> None:
+    """Nobody sees an error page of a parser, and no check goes unrecorded."""
+    ((answered, body),) = await checks.say(octets)
+
+    assert answered == status
+    assert body == (b"" if status == 200 else GENERIC)
+    (record,) = checks.records()
+    assert record["reasons"] == reasons
+    assert record["allowed"] is (status == 200)
+
+
+async def test_pipelined_checks_are_answered_in_order(checks: Checks) -> None:
+    """Each has a decision of its own."""
+    answers = await checks.say(get(XFCC) + get() + get(XFCC), 3)
+
+    assert [status for status, _ in answers] == [200, 403, 200]
+    assert [record["allowed"] for record in checks.records()] == [True, False, True]
+
+
+async def test_parser_error_on_a_used_connection_is_refused(checks: Checks) -> None:
+    """What follows a good request is no part of it, and it ends the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", checks.port)
+    writer.write(get(XFCC))
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"\x00\x01\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
+    writer.close()
+    assert [record["allowed"] for record in checks.records()] == [True, False]
+
+
+async def test_http_1_0_and_closed_connections_are_answered(checks: Checks) -> None:
+    """The fixed answer is for connections that stay; the others get aiohttp's."""
+    for octets in (
+        get(XFCC, "Connection: close"),
+        get(XFCC).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", checks.port)
+        writer.write(octets)
+        async with asyncio.timeout(10):
+            whole = await reader.read()
+        assert b" 200 OK\r\n" in whole
+        writer.close()
+
+
+async def test_client_that_does_not_read_is_waited_for(checks: Checks) -> None:
+    """Answers do not pile up without bound, and none is lost."""
+    count = 20_000
+    reader, writer = await asyncio.open_connection("127.0.0.1", checks.port)
+    request = get("x-request-id: 1", XFCC)
+    sending = asyncio.create_task(_send(writer, request * 100, count // 100))
+    async with asyncio.timeout(60):
+        answered = 0
+        while answered < count:
+            answered += (await reader.readuntil(b"\r\n\r\n")).count(b" 200 OK")
+        await sending
+    writer.close()
+    assert answered == count
+
+
+async def _send(writer: asyncio.StreamWriter, octets: bytes, times: int) -> None:
+    for _ in range(times):
+        writer.write(octets)
+        await writer.drain()
+
+
+class _PanicError(BaseException):
+    """What a Rust library raises when it has a bug: no Exception."""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("b"), RecursionError(), MemoryError(), _PanicError()])
+async def test_bug_in_a_check_is_a_5xx_and_has_its_line(
+    checks: Checks, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """Envoy refuses after a 5xx; the record says that it was we who failed."""
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Snapshot, "check", fail)
+    ((status, body),) = await checks.say(get(XFCC, "x-request-id: abc"))
+
+    assert (status, body) == (500, b"")
+    (record,) = checks.records()
+    assert (record["reasons"], record["allowed"]) == (["internal_error"], False)
+    assert record["request_id"] == "abc"
+
+
+async def test_check_before_any_policy_is_refused(checks: Checks) -> None:
+    """CVE-2026-27586 (Caddy): without a policy nobody comes in."""
+    checks.live.snapshot = None
+    ((status, _),) = await checks.say(get(XFCC))
+
+    assert status == 500
+
+
+async def test_hostile_text_makes_one_line_of_json(checks: Checks) -> None:
+    """Log injection is impossible, from wherever the text comes."""
+    evil = 'a"\\\x1b[31m\x85,{}\xe2\x80\xa8'
+    await checks.say(get(f"x-request-id: {evil}", path="/check/%0a\"{evil'}", host=evil))
+
+    (record,) = checks.records()
+    assert record["reasons"] == ["request_malformed"] or record["path"] is not None
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f]", checks.path.read_bytes())
+
+
+async def test_metrics_count_what_was_decided(checks: Checks) -> None:
+    """By subscription and decision, and by reason."""
+    await checks.say(get(XFCC) + get() + get() + get(host="x.example"), 4)
+    checks.recorder.flush()
+    text = generate_latest(checks.metrics).decode()  # type: ignore[arg-type]
+
+    for line in (
+        'extauthz_checks_total{decision="allow",mode="enforce",subscription="acme"} 1.0',
+        'extauthz_checks_total{decision="deny",mode="enforce",subscription="acme"} 2.0',
+        'extauthz_checks_total{decision="deny",mode="",subscription=""} 1.0',
+        'extauthz_denials_total{reason="certificate_missing",subscription="acme"} 2.0',
+        "extauthz_check_duration_seconds_count 4.0",
+        "extauthz_policy_generation 1.0",
+        "extauthz_policy_last_reload_successful 1.0",
+    ):
+        assert line in text
+
+
+@pytest.mark.parametrize(("peer", "allowed"), [
+    ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True),
+    ("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("10.2.0.1", False), ("192.0.2.1", False),
+    ("2001:db8::1", False), ("::ffff:192.0.2.1", False),
+])  # fmt: skip
+def test_only_loopback_and_who_was_named_may_ask(peer: str, allowed: bool) -> None:  # noqa: FBT001
+    """CVE-2026-76835 (oauth2-proxy): not every peer is a trusted proxy."""
+    assert _is_allowed(ip_address(peer), [ip_network("10.1.0.0/16")]) is allowed

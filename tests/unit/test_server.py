@@ -179,18 +179,6 @@ async def test_pipelined_checks_are_answered_in_order(checks: Checks) -> None:
     assert [record["allowed"] for record in checks.records()] == [True, False, True]
 
 
-async def test_parser_error_on_a_used_connection_is_refused(checks: Checks) -> None:
-    """What follows a good request is no part of it, and it ends the connection."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", checks.port)
-    writer.write(get(XFCC))
-    async with asyncio.timeout(10):
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-        writer.write(b"\x00\x01\r\n\r\n")
-        assert (await reader.read()).startswith(b"HTTP/1.1 403 ")
-    writer.close()
-    assert [record["allowed"] for record in checks.records()] == [True, False]
-
-
 async def test_http_1_0_and_closed_connections_are_answered(checks: Checks) -> None:
     """The fixed answer is for connections that stay; the others get aiohttp's."""
     for octets in (

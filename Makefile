@@ -20,7 +20,7 @@ demo: $(VENV)/.demo
 	@exec $(BIN)/python -m extauthz.demo --port $(PORT) $(if $(ONCE),--once)
 
 test: $(VENV)/.dev
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

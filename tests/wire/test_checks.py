@@ -1,5 +1,6 @@
 """Who comes in and who does not, through the real thing: every row is a request by curl."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,7 +304,11 @@ def test_envoys_access_log_has_the_request_id_of_the_decision(stack: Stack) -> N
     identifier = answer.decision["request_id"]
 
     assert identifier != "mine"
-    assert str(identifier) in stack.envoy.stdout.read_text()
+    # Envoy writes its log up to a tenth of a second late.
+    deadline = time.monotonic() + 5
+    while str(identifier) not in stack.envoy.stdout.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_two_signing_certificates_hold_while_a_ca_is_replaced(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ normalises something, and whether Envoy does is the question.
 """
 
 import asyncio
-import datetime
+import datetime as dt
 import ipaddress
 import json
 import re
@@ -119,11 +119,11 @@ def make_certificate(directory: Path, stem: str, extension: x509.ExtensionType) 
     """Make a self-signed certificate and its key; give back the certificate's DER."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, stem)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(extension, critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -159,9 +159,8 @@ class Message:
     @property
     def fields(self) -> Fields:
         lines = self.head.split(b"\r\n")[1:-2]
-        return [
-            (name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)
-        ]
+        parts = [line.partition(b":") for line in lines]
+        return [(name, value.strip()) for name, _, value in parts]
 
     def values(self, name: str) -> list[str]:
         """The values of a field, each as often as it came."""
@@ -239,7 +238,7 @@ class Server:
     """How many there have been."""
     port: int = 0
     _listener: asyncio.Server | None = None
-    _open: set[Wire] = field(default_factory=set)
+    _open: dict[asyncio.Task[None], Wire] = field(default_factory=dict)
 
     async def start(self, path: Path | None = None) -> Self:
         """Listen, on the port that it had before or on a Unix socket."""
@@ -256,20 +255,20 @@ class Server:
         """Be gone, connections and all."""
         if self._listener is not None:
             self._listener.close()
-            for wire in self._open:
+            for wire in self._open.values():
                 wire.writer.transport.abort()
+            await asyncio.gather(*self._open)
             await self._listener.wait_closed()
-            while self._open:
-                await asyncio.sleep(0)
 
     @property
     def address(self) -> HostPort:
         return LOOPBACK, self.port
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        wire = Wire(reader, writer)
+        wire, task = Wire(reader, writer), asyncio.current_task()
+        assert task is not None
         self.connections += 1
-        self._open.add(wire)
+        self._open[task] = wire
         try:
             while not writer.is_closing():
                 await self._respond(wire)
@@ -277,7 +276,7 @@ class Server:
             pass
         finally:
             await wire.close()
-            self._open.discard(wire)
+            del self._open[task]
 
     async def _respond(self, wire: Wire) -> None:
         message = await wire.head()

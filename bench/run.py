@@ -180,9 +180,7 @@ def first_sight() -> None:
     """What a certificate costs that was never seen: parsed, verified, decided."""
     now = datetime.now(UTC)
     headers = [forwarded(user(CA, f"User {n}", f"u{n}@s0.example")) for n in range(300)]
-    accounts = Accounts(
-        Account(f"u{n}", address(f"u{n}@s0.example")) for n in range(len(headers))
-    )
+    accounts = Accounts(Account(f"u{n}", address(f"u{n}@s0.example")) for n in range(len(headers)))
     snapshot = Snapshot(Policy([subscription(0, accounts)]), 1)
     began = time.process_time()
     for header in headers:

@@ -124,9 +124,7 @@ class TrustAnchors:
         # Path validation checks the signature. Only where it fails, whose signature it is matters.
         tried = [_path(anchor, peer) for anchor in named]
         signed = [
-            path
-            for path in tried
-            if path.fault is None or _signed(path.signing_certificate, peer)
+            path for path in tried if path.fault is None or _signed(path.signing_certificate, peer)
         ]
         if not signed:
             detail = f"the key of {peer.facts.issuer!r} did not make the certificate's signature"

@@ -15,7 +15,7 @@ class _Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server calls)
+    def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         received = {
             "service": "hello, I am the service, and this is all that I received",

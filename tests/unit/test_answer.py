@@ -14,7 +14,8 @@ CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q
     ("", PLAIN), ("*/*", PLAIN), (CHROME, HTML), ("application/json", JSON),
     ("application/json, text/plain, */*", JSON), ("text/plain, application/json", PLAIN),
     ("text/html;q=0.1, application/json;q=0.5", JSON), ("text/*", PLAIN), ("application/*", JSON),
-    ("text/html;q=0, */*", PLAIN), ("image/png", PLAIN), ("TEXT/HTML", HTML), ("text/html;q=x", PLAIN),
+    ("text/html;q=0, */*", PLAIN), ("image/png", PLAIN), ("TEXT/HTML", HTML),
+    ("text/html;q=x", PLAIN),
     ("application/json;q=1.0;x=y", JSON), (",;,;q=", PLAIN), ("text/html;q=nan", PLAIN),
     ("*/*;q=0", PLAIN), ("application/json;q=0, text/html;q=0", PLAIN),
 ])  # fmt: skip

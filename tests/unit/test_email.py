@@ -40,11 +40,13 @@ def test_lookalikes_are_others(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("text", [
     "", "@", "a@", "@b.example", "a", "a@b@c.example", "a\uff20acme.example", "a b@acme.example",
-    "a@acme .example", " a@acme.example", "a@acme.example ", "a@acme.example\n", "a\x00@acme.example",
+    "a@acme .example", " a@acme.example", "a@acme.example ", "a@acme.example\n",
+    "a\x00@acme.example",
     "a@acme.example\x00.evil", "a@bank.example.", "a@.example", "a@b..example", ".a@b.example",
     "a.@b.example", "a..b@c.example", '"a b"@c.example', '"a"@c.example', "a@[127.0.0.1]",
     "Alice <a@b.example>", "a@-b.example", "a@b-.example", "a@b_c.example", "a@BÜCHER.example",
-    "a@\uff41cme.example", "a@\u212a.example", "x" * 65 + "@b.example", "a@" + "b" * 64 + ".example",
+    "a@\uff41cme.example", "a@\u212a.example", "x" * 65 + "@b.example",
+    "a@" + "b" * 64 + ".example",
     "a@" + "b." * 128 + "example", "a\u200b@b.example", "a\u202e@b.example", "\udc80@b.example",
     "a@\udc80.example", "a,b@c.example", "a@b,c",
 ])  # fmt: skip

@@ -28,7 +28,9 @@ def test_user_name_is_what_stands_before_the_first_colon(value: str, login: str)
     assert basic([value]) == (Login(login, "basic"),)
 
 
-@pytest.mark.parametrize("value", ["", "Bearer x", "Digest username=a", "Basicx YTpi", "Negotiate a"])
+@pytest.mark.parametrize(
+    "value", ["", "Bearer x", "Digest username=a", "Basicx YTpi", "Negotiate a"]
+)
 def test_other_schemes_claim_nothing(value: str) -> None:
     """They may mean a login to the service, but not one that can be read here."""
     assert basic([value]) == ()

@@ -97,7 +97,9 @@ async def checks(tmp_path: Path) -> AsyncIterator[Checks]:
         yield running
 
 
-def get(*headers: str, path: str = "/check/", method: str = "GET", host: str = "acme.example") -> bytes:
+def get(
+    *headers: str, path: str = "/check/", method: str = "GET", host: str = "acme.example"
+) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1") + b"\r\n"
 
@@ -218,7 +220,9 @@ class _PanicError(BaseException):
     """What a Rust library raises when it has a bug: no Exception."""
 
 
-@pytest.mark.parametrize("error", [RuntimeError("b"), RecursionError(), MemoryError(), _PanicError()])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("b"), RecursionError(), MemoryError(), _PanicError()]
+)
 async def test_bug_in_a_check_is_a_5xx_and_has_its_line(
     checks: Checks, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extauthz import pem
+from extauthz.accounts import Accounts
 from extauthz.certificate import PeerCertificate
 from extauthz.decision import decide
 from extauthz.demo.authority import (
@@ -27,7 +28,6 @@ from extauthz.demo.authority import (
 )
 from extauthz.findings import Finding, Reason
 from extauthz.policy import Subscription
-from extauthz.accounts import Accounts
 from extauthz.trust import SigningCertificate, TrustAnchors, UnusableError, VerifiedPeer
 
 NOW = datetime.now(UTC)
@@ -63,7 +63,9 @@ def constrained(
     subtrees = [None if s is None else [x509.RFC822Name(n) for n in s]
                 for s in (permitted, excluded)]  # fmt: skip
     constraints = x509.NameConstraints(*subtrees)
-    return authority(name("NC"), [BASIC_CA, (key_usage("key_cert_sign"), True), (constraints, True)])
+    return authority(
+        name("NC"), [BASIC_CA, (key_usage("key_cert_sign"), True), (constraints, True)]
+    )
 
 
 ROWS: dict[str, tuple[Callable[[], VerifiedPeer], set[Reason]]] = {
@@ -156,7 +158,7 @@ def test_certificate_is_verified_or_refused_for_this_reason(
 
 
 def test_validity_includes_both_ends_and_not_a_moment_more() -> None:
-    """RFC 5280 4.1.2.5: from notBefore to notAfter, inclusive; kept results change with the clock."""
+    """RFC 5280 4.1.2.5: notBefore and notAfter are inclusive, for a kept result as well."""
     validity = Validity.days(-1, 1)
     verified = verify(leaf(validity=validity), CA)
     moment = timedelta(microseconds=1)
@@ -223,8 +225,8 @@ def der_in(path: Path) -> bytes:
 
 @pytest.mark.parametrize(("der", "why"), [
     (lambda _: leaf().der, "not a CA"),
-    (lambda _: authority(name("C"), [(x509.BasicConstraints(ca=False, path_length=None), True)]).der,
-     "not a CA"),
+    (lambda _: authority(
+        name("C"), [(x509.BasicConstraints(ca=False, path_length=None), True)]).der, "not a CA"),
     (lambda _: authority(name("C"), [BASIC_CA, (key_usage("crl_sign"), True)]).der, "keyCertSign"),
     (lambda _: authority(name("C"), key=rsa.generate_private_key(65537, 1024)).der, "1024 bits"),
     (lambda _: authority(name("C"), key=ec.generate_private_key(ec.SECP256K1())).der, "secp256k1"),

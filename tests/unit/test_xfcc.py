@@ -1,6 +1,7 @@
 """Envoy's certificate header is read exactly as Envoy writes it, and in no other way."""
 
 import hashlib
+from contextlib import suppress
 from urllib.parse import quote
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_envoy_writes_is_read(text: str) -> None:
 @pytest.mark.parametrize(("text", "expected"), [
     ("", Reason.CERTIFICATE_MISSING),
     (f"Hash={HASH}", Reason.CERTIFICATE_MISSING),
-    ("By=x;Subject=\"\"", Reason.CERTIFICATE_MISSING),
+    ('By=x;Subject=""', Reason.CERTIFICATE_MISSING),
     (header() + "," + header(), Reason.CERTIFICATE_MALFORMED),
     (header() + ";" + header(), Reason.CERTIFICATE_MALFORMED),
     (header() + ";Cert=" + url(ALICE.pem), Reason.CERTIFICATE_MALFORMED),
@@ -111,7 +112,5 @@ def test_any_text_is_read_without_error_and_gives_no_certificate_that_is_not_in_
 def test_any_text_as_pem_is_blocks_or_an_error(text: str) -> None:
     """PEM that is not PEM raises PemError and nothing else."""
     for reader in (pem.certificates_only, pem.in_file):
-        try:
+        with suppress(pem.PemError):
             assert isinstance(reader(text), list)
-        except pem.PemError as error:
-            assert str(error)

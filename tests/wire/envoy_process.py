@@ -216,6 +216,10 @@ class Wire:
         await self.send(octets)
         return await self.message()
 
+    def abort(self) -> None:
+        """End the connection without a word. (To TLS's last words Envoy replies a second late.)"""
+        self.writer.transport.abort()
+
     async def close(self) -> None:
         self.writer.close()
         with suppress(OSError):
@@ -256,7 +260,7 @@ class Server:
         if self._listener is not None:
             self._listener.close()
             for wire in self._open.values():
-                wire.writer.transport.abort()
+                wire.abort()
             await asyncio.gather(*self._open)
             await self._listener.wait_closed()
 
@@ -345,7 +349,7 @@ async def ask_http2(
                 case h2.events.StreamReset() | h2.events.ConnectionTerminated():
                     response.reset = ended = True
     response.reset = response.reset or not response.fields
-    await Wire(reader, writer).close()
+    Wire(reader, writer).abort()
     return response
 
 

@@ -127,7 +127,7 @@ class Stack:
         certificate.write_text(credential.pem + "".join(issuer.pem for issuer in above))
         return ["--cert", str(certificate), "--key", str(self.directory / f"{stem}-key.pem")]
 
-    def ask(  # noqa: PLR0913 (the parts of a request)
+    def ask(
         self,
         certificate: Credential | None = None,
         *arguments: str,

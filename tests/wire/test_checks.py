@@ -130,7 +130,7 @@ ROWS = [
                      key=rsa.generate_private_key(65537, 2048))),
     Row("RSA-1024 leaf",
         lambda: user(ACME, "A", "alice@acme.example",
-                     key=rsa.generate_private_key(65537, 1024)),  # noqa: S505
+                     key=rsa.generate_private_key(65537, 1024)),
         (Reason.WEAK_KEY,)),
     Row("a leaf signed by a leaf", lambda: user(ALICE, "Eve", "alice@acme.example"),
         (Reason.ISSUER_MISMATCH,)),
@@ -150,8 +150,11 @@ def test_request_is_decided_for_this_reason_and_no_other(stack: Stack, row: Row)
         assert "cache-control: no-store" in answer.headers
 
 
-@pytest.mark.parametrize("certificate", [ACME, alice((key_usage("data_encipherment"), True))],
-                         ids=["the signing certificate itself", "a key usage that cannot sign"])  # fmt: skip
+@pytest.mark.parametrize(
+    "certificate",
+    [ACME, alice((key_usage("data_encipherment"), True))],
+    ids=["the signing certificate itself", "a key usage that cannot sign"],
+)
 def test_key_that_must_not_sign_a_handshake_gets_no_answer(
     stack: Stack, certificate: Credential
 ) -> None:

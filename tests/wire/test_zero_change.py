@@ -39,7 +39,9 @@ class TwoWays:
         self.service = service
         self.directory = directory
 
-    async def both(self, talk: Callable[[Wire], Awaitable[object]]) -> tuple[list[bytes], list[object]]:
+    async def both(
+        self, talk: Callable[[Wire], Awaitable[object]]
+    ) -> tuple[list[bytes], list[object]]:
         """Have the same conversation through each Envoy: what the service got, what came back."""
         got, back = [], []
         for envoy in self.envoys:
@@ -112,7 +114,7 @@ def request(line: str, *fields: str, body: bytes = b"") -> bytes:
 
 FIELDS = (
     "User-Agent: old/1.0", "X-CaSe: Kept", "X-Twice: 1", "Cookie: a=1; b=2", "X-Twice: 2",
-    "Accept: */*", "Authorization: Basic YWxpY2U6eA==", "X-Odd: \xe4\xff \"quoted\", a;b=c",
+    "Accept: */*", "Authorization: Basic YWxpY2U6eA==", 'X-Odd: \xe4\xff "quoted", a;b=c',
     "X-Empty:", "Referer: https://a.example/?x", "Accept-Encoding: gzip", "TE: trailers",
 )  # fmt: skip
 CHUNKS = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"

@@ -292,11 +292,15 @@ def test_subscription_words_its_own_denial(stack: Stack) -> None:
 
 
 def test_long_chain_reaches_the_decision(stack: Stack) -> None:
-    """Some 36 KB of certificate header come through Envoy, and the leaf decides."""
-    strangers = [authority(name(f"Stranger {n} " + "x" * 40, "y" * 60)) for n in range(50)]
-    assert len(quote("".join(stranger.pem for stranger in strangers))) > 36 * 1024
+    """Over 60 KB of certificate header are read, and the leaf decides.
 
-    answer = stack.ask(ALICE, login="alice", above=strangers)
+    Not over TLS 1.3: there Envoy's session ticket carries the chain, and above some 35 KB of DER
+    OpenSSL's client ends the connection because of that ticket, after the request was allowed.
+    """
+    strangers = [authority(name(f"Stranger {n} " + "x" * 40, "y" * 60)) for n in range(80)]
+    assert len(quote("".join(stranger.pem for stranger in strangers))) > 60 * 1024
+
+    answer = stack.ask(ALICE, "--tls-max", "1.2", login="alice", above=strangers)
 
     assert (answer.status, answer.reasons) == (200, [])
 

@@ -63,8 +63,10 @@ def bind(address: Address) -> socket.socket:
     """A listening socket. Raises AddressInUseError where that cannot be."""
     try:
         return _unix(address.path) if isinstance(address, Unix) else _tcp(address)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    # A name that is no name (`a..b`) fails in Python's IDNA codec.
+    except (OSError, UnicodeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = "it is no address of this machine" if number is None else os.strerror(number)
         message = f"cannot listen on {address}: {reason}"
         raise AddressInUseError(message) from error
 
@@ -79,14 +81,18 @@ def _tcp(address: Tcp) -> socket.socket:
 def _unix(path: Path) -> socket.socket:
     _remove_dead_socket(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # Bound with no rights at all, and opened to the group once it is in place.
-    before = os.umask(0o777)
     try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    path.chmod(UNIX_MODE)
-    listener.listen(BACKLOG)
+        # Bound with no rights at all, and opened to the group once it is in place.
+        before = os.umask(0o777)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+        path.chmod(UNIX_MODE)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 

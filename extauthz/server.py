@@ -35,6 +35,9 @@ MAX_FIELD_OCTETS = 1024 * 1024
 """Longest header field and request line that the parser takes. It is above what is decided on
 (`xfcc.MAX_LENGTH`), so that too long a certificate chain is refused for a reason of its own."""
 
+MAX_READY_ERRORS = 20
+"""Errors of the last reading that `/readyz` lists; `extauthz validate` has them all."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -171,7 +174,8 @@ def admin_application(
                 "last_reload": {
                     "at": status.at.isoformat(),
                     "successful": not status.errors,
-                    "errors": [str(problem) for problem in status.errors],
+                    "error_count": len(status.errors),
+                    "errors": [str(problem) for problem in status.errors[:MAX_READY_ERRORS]],
                 },
             },
             status=503 if snapshot is None else 200,

@@ -43,7 +43,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8443, help="Envoy's port (default: 8443)")
     options = parser.parse_args()
     # What ends us must end what we started: leave through the `with` blocks.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A shell that runs us in the background has Ctrl-C ignored; here it must not be.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         return _run(Path.cwd(), options.port, once=options.once)
     except (CannotRunError, NotStartedError) as error:

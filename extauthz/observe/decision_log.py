@@ -39,6 +39,7 @@ class DecisionLog:
         self.dropped = 0
         """Lines that were not written, since the start."""
         self._announced = 0
+        self._failure: str | None = None
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self._thread.start()
 
@@ -86,8 +87,13 @@ class DecisionLog:
                 for _ in range(lines):
                     self._size -= len(self._waiting.popleft())
                 self.dropped += 0 if written else lines
-        if self.dropped > self._announced:
-            logger.error("decision log: %d lines dropped so far", self.dropped)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Say that lines were dropped: once when it begins, and then as their number doubles."""
+        if self.dropped >= max(1, 2 * self._announced):
+            reason = self._failure or "the reader is too slow"
+            logger.error("decision log: %d lines dropped so far: %s", self.dropped, reason)
             self._announced = self.dropped
 
     def _write_all(self, batch: bytes) -> bool:
@@ -96,6 +102,6 @@ class DecisionLog:
             while view:
                 view = view[os.write(self._descriptor, view) :]
         except OSError as error:
-            logger.error("decision log: cannot write: %s", error)  # noqa: TRY400 (expected)
+            self._failure = error.strerror
             return False
         return True

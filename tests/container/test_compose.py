@@ -382,7 +382,7 @@ class TestCertificateMaker:
         maker = SERVICES["certificates"]
         *entrypoint, _group = maker["entrypoint"]
         entrypoint[-1] = re.sub(r"os\.(chown|set\w+)\(.*\)", "pass", entrypoint[-1])
-        run = machine.run([*entrypoint, "0", "python", "-c", "raise SystemExit(3)"])
+        run = machine.run([*entrypoint, "0", sys.executable, "-c", "raise SystemExit(3)"])
         assert run.returncode == 3
 
 

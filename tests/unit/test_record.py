@@ -3,9 +3,11 @@
 import json
 import os
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,3 +104,21 @@ def test_reader_that_is_gone_stops_nobody() -> None:
     os.close(writing)
 
     assert log.dropped == 3
+
+
+def test_drops_are_announced_without_filling_the_operators_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A reader that is gone is mentioned as the losses double, not fifty times a second."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    log = DecisionLog(writing)
+    for _ in range(40):
+        log.write(lines(1))
+        time.sleep(0.025)
+    log.close()
+    os.close(writing)
+
+    assert log.dropped == 40
+    assert 1 <= len(caplog.messages) <= 7
+    assert "Broken pipe" in caplog.messages[0]

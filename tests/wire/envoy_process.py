@@ -148,7 +148,7 @@ class Message:
 
     head: bytes
     """Its first line and its fields as they came, with the empty line."""
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     """Its content, out of the chunks where it came in some."""
     trailers: bytes = b""
 

@@ -474,7 +474,7 @@ class TestQuestion:
         assert check.values("x-forwarded-client-cert") == []
 
     async def test_long_chain(self, world: World) -> None:
-        """More than 60 KB of certificates reach extauthz, beyond the limit for a client's fields."""
+        """More than 60 KB of certificates reach extauthz, though a client may not send as much."""
         ballast = x509.UnrecognizedExtension(
             x509.ObjectIdentifier("1.3.6.1.4.1.99999"), b"." * 14000
         )
@@ -770,7 +770,7 @@ class TestFailure:
     @pytest.mark.parametrize(
         "answer",
         [
-            b"HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nX-A: b\r\nContent-Length: 3\r\n\r\nbug",
+            b"HTTP/1.1 500 Oops\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\nbug",
             b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n",
             b"SSH-2.0-nothing\r\n\r\n",
             broken,
@@ -799,13 +799,13 @@ class TestFailure:
         try:
             began = time.monotonic()
             assert told(await world.ask()) == GENERIC
-            assert time.monotonic() - began < 0.5
+            assert time.monotonic() - began < 0.9
         finally:
             await world.authorizer.start()
         await world.allowed()
 
     async def test_unhealthy(self, world: World) -> None:
-        """extauthz that says it is not ready is not asked; soon after it is ready it is again."""
+        """Who says that it is not ready is not asked; soon after it is ready it is again."""
         world.admin.answer = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
         await eventually(world, "403")
         asked = len(world.authorizer.received)
@@ -815,7 +815,7 @@ class TestFailure:
         await eventually(world, "200")
 
     async def test_hanging_is_noticed(self, world: World) -> None:
-        """extauthz that hangs for good costs a second only until the health check knows."""
+        """Hanging for good costs a second only until the health check knows."""
         world.admin.answer = world.authorizer.answer = hanging
         async with asyncio.timeout(8):
             took = 1.0
@@ -840,7 +840,9 @@ class TestFailure:
 async def eventually(world: World, status: str) -> None:
     """Ask until the status is the one expected."""
     async with asyncio.timeout(5):
-        while (await world.ask()).line.split()[1] != status:
+        while True:
+            if (await world.ask()).line.split()[1] == status:
+                return
             await asyncio.sleep(0.02)
 
 

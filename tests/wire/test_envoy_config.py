@@ -917,6 +917,7 @@ class TestStart:
     async def test_failure_is_told(self, tmp_path: Path) -> None:
         """An Envoy that does not start fails the test with what it said itself."""
         make_certificates(tmp_path)
-        with pytest.raises(AssertionError, match="no such field"):
+        # Protobuf varies the spaces of its messages, so that nobody comes to rely on them.
+        with pytest.raises(AssertionError, match="nonsense"):
             async with running_envoy(placement(tmp_path), tmp_path, config="nonsense: 1"):
                 pass

@@ -40,31 +40,23 @@ class Snapshot:
     def check(self, request: CheckRequest, now: datetime) -> Decision:
         """Decide on a request, as of `now` (aware)."""
         peer = request.peer
-        if isinstance(peer, Finding):
-            return self._check_without_certificate(request, peer, now)
-        question = (request.host, peer.identity, request.logins)
-        assessment = self.assessed.get(question)
-        if assessment is None:
-            subscription = self.policy.subscription_for(request.host)
-            if subscription is None:
-                return _unknown(request.host)
-            if subscription.mode is Mode.OFF:
-                return unchecked(subscription)
-            assessment = assess(subscription, request.logins, self._verify(subscription, peer))
-            # Who fails is looked at again each time: failures must not push out who passes.
-            if assessment.passing is not None:
-                self.assessed.put(question, assessment, peer.size + _OVERHEAD)
-        return assessment.at(now)
-
-    def _check_without_certificate(
-        self, request: CheckRequest, missing: Finding, now: datetime
-    ) -> Decision:
+        if not isinstance(peer, Finding):
+            assessment = self.assessed.get((request.host, peer.identity, request.logins))
+            if assessment is not None:
+                return assessment.at(now)
         subscription = self.policy.subscription_for(request.host)
         if subscription is None:
-            return _unknown(request.host)
+            detail = f"no subscription has the host {request.host!r}"
+            return undecided(Finding(Reason.SUBSCRIPTION_UNKNOWN, detail))
         if subscription.mode is Mode.OFF:
             return unchecked(subscription)
-        return assess(subscription, request.logins, missing).at(now)
+        verified = peer if isinstance(peer, Finding) else self._verify(subscription, peer)
+        assessment = assess(subscription, request.logins, verified)
+        # Who fails is looked at again each time: failures must not push out who passes.
+        if not isinstance(peer, Finding) and assessment.passing is not None:
+            question = (request.host, peer.identity, request.logins)
+            self.assessed.put(question, assessment, peer.size + _OVERHEAD)
+        return assessment.at(now)
 
     def _verify(self, subscription: Subscription, peer: PeerCertificate) -> VerifiedPeer:
         key = (subscription.name, peer.identity)
@@ -74,7 +66,3 @@ class Snapshot:
             self.verified.put(key, verified, peer.size + _OVERHEAD)
         return verified
 
-
-def _unknown(host: str) -> Decision:
-    detail = f"no subscription has the host {host!r}"
-    return undecided(Finding(Reason.SUBSCRIPTION_UNKNOWN, detail))

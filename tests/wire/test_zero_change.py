@@ -254,8 +254,13 @@ class TestHead:
         assert served.values("host") == [host.decode()]
 
 
-def chunked(*chunks: bytes) -> bytes:
-    return b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+def chunk(octets: bytes) -> bytes:
+    """A chunk; the last one is empty."""
+    return b"%x\r\n%s\r\n" % (len(octets), octets)
+
+
+def chunked(*parts: bytes) -> bytes:
+    return b"".join(chunk(part) for part in (*parts, b""))
 
 
 BIG = bytes(range(256)) * 4096 * 50
@@ -293,11 +298,12 @@ class TestBody:
     @pytest.mark.parametrize("framing", ["length", "chunked"])
     async def test_big(self, pair: Pair, framing: str) -> None:
         """50 MiB, which nobody holds in memory, arrive to the last octet."""
+        parts = [BIG[at : at + MEGABYTE] for at in range(0, len(BIG), MEGABYTE)]
         if framing == "length":
-            field, body = b"Content-Length: %d" % len(BIG), [BIG]
+            field, body = b"Content-Length: %d" % len(BIG), parts
         else:
             field = b"Transfer-Encoding: chunked"
-            body = [chunked(*(BIG[at : at + MEGABYTE] for at in range(0, len(BIG), MEGABYTE)))]
+            body = [*(chunk(part) for part in parts), chunk(b"")]
         served, response = await pair.send(request(field, line=b"PUT /big HTTP/1.1"), *body)
         assert hashlib.sha256(served.body).digest() == hashlib.sha256(BIG).digest()
         assert response.body == b"OK"
@@ -308,9 +314,9 @@ class TestBody:
         arrived: asyncio.Queue[bytes] = asyncio.Queue()
 
         async def listen(message: Message, wire: Wire) -> None:
-            async for chunk in wire.chunks():
-                message.body += chunk
-                arrived.put_nowait(chunk)
+            async for part in wire.chunks():
+                message.body += part
+                arrived.put_nowait(part)
             await wire.reader.readline()
             await wire.send(ANSWER)
 
@@ -321,9 +327,9 @@ class TestBody:
             await wire.send(request(b"Transfer-Encoding: chunked", line=b"POST / HTTP/1.1"))
             seen = []
             for part in parts:
-                await wire.send(chunked(part).removesuffix(b"0\r\n\r\n"))
+                await wire.send(chunk(part))
                 seen.append(await asyncio.wait_for(arrived.get(), 5))
-            await wire.ask(b"0\r\n\r\n")
+            await wire.ask(chunk(b""))
             return seen
 
         served, seen = await pair.compare(act)
@@ -368,8 +374,8 @@ class TestResponse:
             head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n" + DATE
             await wire.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
             for _part in parts:
-                await wire.send(chunked(await wanted.get()).removesuffix(b"0\r\n\r\n"))
-            await wire.send(b"0\r\n\r\n")
+                await wire.send(chunk(await wanted.get()))
+            await wire.send(chunk(b""))
 
         pair.service.answer = produce
 
@@ -381,7 +387,7 @@ class TestResponse:
             for part in parts:
                 wanted.put_nowait(part)
                 seen.append(await asyncio.wait_for(anext(chunks), 5))
-            assert [chunk async for chunk in chunks] == []
+            assert [part async for part in chunks] == []
             return seen
 
         _, seen = await pair.compare(act)

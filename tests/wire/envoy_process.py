@@ -5,7 +5,6 @@ normalises something, and whether Envoy does is the question.
 """
 
 import asyncio
-import datetime as dt
 import ipaddress
 import json
 import re
@@ -22,10 +21,8 @@ import h2.config
 import h2.connection
 import h2.events
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from extauthz.demo.authority import Validity, authority, name
 from extauthz.demo.envoy import HostPort, Placement, envoy_command, place
 
 TEMPLATE = Path(__file__).parents[2] / "envoy" / "envoy.yaml"
@@ -117,21 +114,9 @@ def make_certificates(directory: Path) -> None:
 
 def make_certificate(directory: Path, stem: str, extension: x509.ExtensionType) -> bytes:
     """Make a self-signed certificate and its key; give back the certificate's DER."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, stem)])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(extension, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (directory / f"{stem}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-    (directory / f"{stem}-key.pem").write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
-    return certificate.public_bytes(Encoding.DER)
+    made = authority(name(stem), [(extension, False)], validity=Validity.days(-1, 1))
+    made.write(directory, stem)
+    return made.der
 
 
 def client_context(certificates: Path, stem: str | None = "client") -> ssl.SSLContext:

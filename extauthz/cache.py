@@ -20,6 +20,7 @@ class BoundedCache(Generic[K, V]):
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.hits = 0
         self.misses = 0
         """How often a value was asked for that was not there."""
         self._young: dict[K, tuple[V, int]] = {}
@@ -33,11 +34,13 @@ class BoundedCache(Generic[K, V]):
         """The value; None when it is not there."""
         entry = self._young.get(key)
         if entry is not None:
+            self.hits += 1
             return entry[0]
         entry = self._old.pop(key, None)
         if entry is None:
             self.misses += 1
             return None
+        self.hits += 1
         self.put(key, *entry)
         return entry[0]
 

@@ -6,26 +6,47 @@ believed is `trust`'s to say.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import MD5, SHA1
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+)
 
 from extauthz.email import EmailAddress
 from extauthz.findings import Finding, Reason
+from extauthz.identity import DistinguishedName, Identity, IdentityKind, parse
 
-__all__ = ["CertificateFacts", "PeerCertificate", "key_weakness"]
+__all__ = [
+    "UNREADABLE",
+    "CertificateFacts",
+    "PeerCertificate",
+    "extension",
+    "key_weakness",
+    "responders",
+]
+
+E = TypeVar("E", bound=x509.ExtensionType)
 
 MIN_RSA_BITS = 2048
+MAX_SERIAL_BITS = 159
+"""RFC 5280 4.1.2.2: at most 20 octets of DER, whose first bit is the sign."""
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
+ANY_PURPOSE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
@@ -81,7 +102,11 @@ class PeerCertificate:
     """The email addresses as written; those that are no address are among them."""
     mailboxes: frozenset[EmailAddress] = field(compare=False)
     """The email addresses that are addresses."""
+    principal_names: tuple[str, ...] = field(compare=False)
+    """The userPrincipalNames, as written."""
     authority_key_identifier: bytes | None = field(compare=False)
+    any_purpose: bool = field(compare=False)
+    """Whether its extended key usage has anyExtendedKeyUsage in place of clientAuth."""
     faults: tuple[Finding, ...] = field(compare=False)
     """What makes the certificate unfit for client authentication, whoever signed it."""
 
@@ -90,8 +115,11 @@ class PeerCertificate:
         """Read one certificate; what cannot be read whole is `certificate_malformed`."""
         try:
             certificate = x509.load_der_x509_certificate(der)
+            _refuse_unused_bits(certificate, der)
             extensions = certificate.extensions
             emails = _emails(certificate.subject, extensions)
+            authority_key = extension(extensions, x509.AuthorityKeyIdentifier)
+            purposes = extension(extensions, x509.ExtendedKeyUsage) or ()
             digest = hashlib.sha256(der)
             for above in chain:
                 digest.update(above)
@@ -103,11 +131,51 @@ class PeerCertificate:
                 chain=tuple(chain),
                 emails=emails,
                 mailboxes=frozenset(filter(None, map(EmailAddress.parse, emails))),
-                authority_key_identifier=_authority_key_identifier(extensions),
+                authority_key_identifier=None
+                if authority_key is None
+                else authority_key.key_identifier,
+                principal_names=_principal_names(extensions),
+                any_purpose=ANY_PURPOSE in purposes and CLIENT_AUTH not in purposes,
                 faults=tuple(_faults(certificate, extensions)),
             )
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return Finding(Reason.CERTIFICATE_MALFORMED, f"not a readable certificate: {error}")
+
+    def names(self, kind: IdentityKind) -> tuple[str, ...]:
+        """The names of that kind as written; those that are no such name are among them."""
+        match kind:
+            case IdentityKind.EMAIL:
+                return self.emails
+            case IdentityKind.UPN:
+                return self.principal_names
+            case IdentityKind.SUBJECT:
+                return (self.facts.subject,) if self.facts.subject else ()
+            case IdentityKind.SAN_URI:
+                given = extension(self.parsed.extensions, x509.SubjectAlternativeName)
+                uris = x509.UniformResourceIdentifier
+                return () if given is None else tuple(given.get_values_for_type(uris))
+
+    def identities(self, kind: IdentityKind) -> frozenset[Identity]:
+        """The names of that kind that are such names, in the form in which they are compared."""
+        if kind is IdentityKind.EMAIL:
+            return self.mailboxes
+        if kind is IdentityKind.SUBJECT:
+            # As a name: a text of it would have to be taken apart again.
+            own = DistinguishedName.of(self.parsed.subject)
+            return frozenset() if own is None else frozenset([own])
+        read = (parse(kind, name) for name in self.names(kind))
+        return frozenset(identity for identity in read if identity is not None)
+
+
+def _refuse_unused_bits(certificate: x509.Certificate, der: bytes) -> None:
+    """The signature is whole octets, and the last ones. Raises ValueError otherwise.
+
+    The library does not look at the count of unused bits: one certificate could be written in
+    several ways, with as many fingerprints.
+    """
+    if der[-len(certificate.signature) - 1] != 0:
+        message = "its signature is not a whole number of octets"
+        raise ValueError(message)
 
 
 def key_weakness(certificate: x509.Certificate) -> str | None:
@@ -135,18 +203,37 @@ def key_weakness(certificate: x509.Certificate) -> str | None:
     return None
 
 
+def extension(extensions: x509.Extensions, kind: type[E]) -> E | None:
+    """The value of the extension of that kind; None when there is none."""
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def responders(certificate: x509.Certificate) -> tuple[str, ...]:
+    """The URLs of OCSP responders in the authorityInfoAccess (RFC 5280 4.2.2.1)."""
+    access = extension(certificate.extensions, x509.AuthorityInformationAccess) or ()
+    return tuple(
+        each.access_location.value
+        for each in access
+        if each.access_method == AuthorityInformationAccessOID.OCSP
+        and isinstance(each.access_location, x509.UniformResourceIdentifier)
+    )
+
+
 def _emails(subject: x509.Name, extensions: x509.Extensions) -> tuple[str, ...]:
     """RFC 5280 4.1.2.6: addresses belong into the subjectAltName; the subject's are legacy.
 
-    It is read only where no rfc822Name is given, so that a CA that states addresses the modern
-    way is not contradicted by an older field.
+    They stand there as rfc822Name or, with a local part beyond ASCII, as SmtpUTF8Mailbox
+    (RFC 9598). The subject is read only where neither is given, so that a CA that states addresses
+    the modern way is not contradicted by an older field.
     """
-    try:
-        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        found: list[str] = []
-    else:
-        found = names.get_values_for_type(x509.RFC822Name)
+    names = extension(extensions, x509.SubjectAlternativeName)
+    found: list[str] = []
+    if names is not None:
+        found += names.get_values_for_type(x509.RFC822Name)
+        found += _other_names(names, SMTP_UTF8_MAILBOX)
     if not found:
         found = [
             value.decode("latin-1") if isinstance(value, bytes) else value
@@ -156,12 +243,18 @@ def _emails(subject: x509.Name, extensions: x509.Extensions) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _authority_key_identifier(extensions: x509.Extensions) -> bytes | None:
-    try:
-        extension = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
-    except x509.ExtensionNotFound:
-        return None
-    return extension.value.key_identifier
+def _principal_names(extensions: x509.Extensions) -> tuple[str, ...]:
+    names = extension(extensions, x509.SubjectAlternativeName)
+    return () if names is None else tuple(_other_names(names, UPN))
+
+
+def _other_names(
+    names: x509.SubjectAlternativeName, type_id: x509.ObjectIdentifier
+) -> Iterator[str]:
+    """The otherNames of one type, each a UTF8String. Raises ValueError for another string type."""
+    for name in names.get_values_for_type(x509.OtherName):
+        if name.type_id == type_id:
+            yield asn1.decode_der(str, name.value)
 
 
 def _faults(certificate: x509.Certificate, extensions: x509.Extensions) -> list[Finding]:
@@ -170,6 +263,10 @@ def _faults(certificate: x509.Certificate, extensions: x509.Extensions) -> list[
         for detail in map(_unfitness, extensions)
         if detail is not None
     ]
+    serial = certificate.serial_number
+    if serial <= 0 or serial.bit_length() > MAX_SERIAL_BITS:
+        detail = f"its serial number {serial:x} is not positive and of at most 20 octets"
+        unfit.append(Finding(Reason.CHAIN_INVALID, detail))
     if (weakness := key_weakness(certificate)) is not None:
         unfit.append(Finding(Reason.WEAK_KEY, weakness))
     return unfit
@@ -182,7 +279,7 @@ def _unfitness(extension: x509.Extension[x509.ExtensionType]) -> str | None:
             return "it is a CA certificate"
         case x509.KeyUsage() as usage if not (usage.digital_signature or usage.key_agreement):
             return "its key usage has neither digitalSignature nor keyAgreement"
-        case x509.ExtendedKeyUsage() as usage if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        case x509.ExtendedKeyUsage() as usage if not {CLIENT_AUTH, ANY_PURPOSE} & set(usage):
             return "its extended key usage lacks clientAuth"
         case _:
             return None

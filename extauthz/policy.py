@@ -7,6 +7,9 @@ from types import MappingProxyType
 
 from extauthz import hosts
 from extauthz.accounts import Accounts
+from extauthz.identity import IdentityKind
+from extauthz.requirements import Requirements
+from extauthz.revocation import Revocation
 from extauthz.trust import TrustAnchors
 
 __all__ = ["DEFAULT_DENIAL", "Denial", "Mode", "Policy", "Subscription"]
@@ -34,6 +37,7 @@ class Denial:
     text, and wrapped in HTML or JSON for a client that prefers these."""
 
 
+NO_REQUIREMENTS = Requirements()
 DEFAULT_DENIAL = Denial()
 """For whoever cannot be told apart any further, such as a client of an unknown host."""
 
@@ -49,6 +53,12 @@ class Subscription:
     accounts: Accounts
     mode: Mode = Mode.ENFORCE
     verify_email: bool = True
+    """Whether the name in the certificate, of whatever kind, must be that of the account."""
+    identity: IdentityKind = IdentityKind.EMAIL
+    """Which name of the certificate says whose it is."""
+    requirements: Requirements = NO_REQUIREMENTS
+    revocation: Revocation | None = None
+    """None when nobody asks whether certificates are revoked."""
     denial: Denial = DEFAULT_DENIAL
 
 

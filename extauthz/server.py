@@ -9,7 +9,7 @@ a bug of ours is a 5xx, which Envoy refuses for us. Either leaves its line in th
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
@@ -24,12 +24,16 @@ from extauthz.observe.record import Entry
 from extauthz.observe.recorder import Recorder
 from extauthz.policy import DEFAULT_DENIAL
 from extauthz.policyfile.live import LivePolicy
+from extauthz.revocation import Inquiry
 from extauthz.wire.answer import PLAIN, answer, denied, failed
 from extauthz.wire.request import RequestReader, request_id
 
 __all__ = ["Checker", "Networks", "admin_application", "check_server"]
 
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
+
+Ask: TypeAlias = Callable[[Sequence[Inquiry]], Awaitable[None]]
+"""Has OCSP responders asked; returns when they have answered, or when a check must not wait."""
 
 MAX_FIELD_OCTETS = 1024 * 1024
 """Longest header field and request line that the parser takes. It is above what is decided on
@@ -44,8 +48,11 @@ logger = logging.getLogger(__name__)
 class Checker:
     """Answers a request of Envoy: reads it, has it decided, records it."""
 
-    def __init__(self, live: LivePolicy, reader: RequestReader, recorder: Recorder) -> None:
+    def __init__(
+        self, live: LivePolicy, reader: RequestReader, recorder: Recorder, ask: Ask
+    ) -> None:
         self._live = live
+        self._ask = ask
         self._reader = reader
         self._recorder = recorder
 
@@ -64,6 +71,10 @@ class Checker:
             else:
                 check = read
                 decision = snapshot.check(check, now)
+                if decision.unanswered:
+                    await self._ask(decision.unanswered)
+                    now = datetime.now(UTC)
+                    decision = snapshot.check(check, now)
             response = answer(decision, request.headers)
         except asyncio.CancelledError:
             raise

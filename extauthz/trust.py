@@ -1,21 +1,20 @@
 """Is a peer certificate issued by one of the subscription's signing certificates?
 
-Path validation is `cryptography.x509.verification`'s. What is ours is which signing certificate
-it is asked about, and to say precisely why there is none.
+Path validation is `cryptography.x509.verification`'s. What is ours is which paths it is asked
+about (`paths`), what it leaves out (`name_constraints`), and to say precisely why there is none.
 
 The result does not depend on the time of day. Every path carries the window in which all its
 certificates are valid; the decision holds the clock against that window at each check. So a
-result may be kept as long as its policy is, and still never outlives a certificate.
+result may be kept as long as its policy is, and still never outlives a certificate. Whether a
+certificate is revoked is asked anew at each check, for the same reason (`revocation`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ed448, ed25519
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -25,53 +24,60 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from extauthz.certificate import CertificateFacts, PeerCertificate, key_weakness
+from extauthz import name_constraints
+from extauthz.ca import CaCertificate, UnusableError
+from extauthz.certificate import CertificateFacts, PeerCertificate, responders
 from extauthz.findings import Finding, Reason
+from extauthz.paths import Builder, DeadEnd, Route, is_signed_by
 
-__all__ = ["Path", "SigningCertificate", "TrustAnchors", "UnusableError", "VerifiedPeer"]
-
-
-class UnusableError(ValueError):
-    """A certificate can never work as a signing certificate; the message says why."""
+__all__ = ["Link", "Path", "SigningCertificate", "TrustAnchors", "VerifiedPeer"]
 
 
 @dataclass(frozen=True, slots=True)
 class SigningCertificate:
-    """A CA certificate that a subscription handed in: an RFC 5280 6.1.1 (d) trust anchor."""
+    """A CA certificate that a subscription handed in: an RFC 5280 6.1.1 (d) trust anchor.
 
-    facts: CertificateFacts
-    subject: x509.Name = field(repr=False)
-    key_identifier: bytes | None
-    parsed: x509.Certificate = field(repr=False, compare=False)
-    paths: PolicyBuilder = field(repr=False, compare=False)
+    It may be a root or an intermediate; a path ends at it either way.
+    """
+
+    label: str
+    """How the operator calls it in the log and in metrics: the file that it stands in."""
+    ca: CaCertificate
+    validation: PolicyBuilder = field(repr=False, compare=False)
     """Path validation that ends at this certificate and at no other."""
 
     @classmethod
-    def read(cls, der: bytes) -> Self:
+    def read(cls, der: bytes, label: str = "") -> Self:
         """Read a signing certificate.
 
-        Raises UnusableError for what can never sign a certificate that is accepted: a structure
-        that cannot be read, no CA, a key usage without keyCertSign, a weak key. Its validity
-        period is left to each check.
+        Raises UnusableError as `CaCertificate.read` does, and for name constraints under which
+        nobody could ever pass.
         """
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-            _refuse_unless_ca(certificate)
-            return cls(
-                facts=CertificateFacts.of(certificate, der),
-                subject=certificate.subject,
-                key_identifier=_key_identifier(certificate),
-                parsed=certificate,
-                paths=PolicyBuilder()
-                .store(Store([certificate]))
-                .max_chain_depth(0)
-                .extension_policies(ca_policy=_CA_EXTENSIONS, ee_policy=_PEER_EXTENSIONS),
-            )
-        except UnusableError:
-            raise
-        except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
-            message = f"it is not a readable certificate: {error}"
-            raise UnusableError(message) from error
+        ca = CaCertificate.read(der)
+        if (why := name_constraints.never_satisfiable(ca)) is not None:
+            raise UnusableError(why)
+        validation = (
+            PolicyBuilder()
+            .store(Store([ca.parsed]))
+            .extension_policies(ca_policy=_CA_EXTENSIONS, ee_policy=_PEER_EXTENSIONS)
+        )
+        return cls(label, ca, validation)
+
+    @property
+    def facts(self) -> CertificateFacts:
+        return self.ca.facts
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One certificate of a path and the CA that issued it: what revocation is asked about."""
+
+    certificate: x509.Certificate = field(repr=False)
+    serial: int
+    issuer: CaCertificate
+    is_ca: bool
+    responders: tuple[str, ...]
+    """URLs of OCSP responders that the certificate names (RFC 5280 4.2.2.1); nobody's word yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +85,19 @@ class Path:
     """A certification path, from the peer certificate to one signing certificate."""
 
     signing_certificate: SigningCertificate
+    links: tuple[Link, ...]
+    """From the peer certificate upwards, without the signing certificate itself."""
     not_before: datetime
     """From when on every certificate of the path is valid."""
     not_after: datetime
     """Until when, itself included. Before `not_before` when they are never valid together."""
     fault: Finding | None
     """What path validation found, whatever the time."""
+
+    @property
+    def issuers(self) -> tuple[CaCertificate, ...]:
+        """The CAs of the path, from the peer certificate's issuer to the signing certificate."""
+        return tuple(link.issuer for link in self.links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,7 @@ class VerifiedPeer:
 
     certificate: PeerCertificate
     paths: tuple[Path, ...]
-    """The ways to a signing certificate whose signature is on the certificate."""
+    """The ways to a signing certificate whose signatures hold."""
     faults: tuple[Finding, ...]
     """What is wrong on every path: without any path, why there is none."""
 
@@ -104,106 +117,98 @@ class VerifiedPeer:
 
 
 class TrustAnchors:
-    """The signing certificates of one subscription."""
+    """The signing certificates of one subscription, and how a path may lead to them."""
 
-    def __init__(self, signing_certificates: Iterable[SigningCertificate]) -> None:
+    def __init__(
+        self,
+        signing_certificates: Iterable[SigningCertificate],
+        intermediates: Iterable[CaCertificate] = (),
+        max_intermediates: int = 0,
+    ) -> None:
         self.signing_certificates = tuple(signing_certificates)
+        self.intermediates = tuple(intermediates)
+        """CA certificates that clients may fail to send. They are not trusted by themselves."""
+        self.max_intermediates = max_intermediates
+        self._builder = Builder(
+            (signing.ca for signing in self.signing_certificates),
+            self.intermediates,
+            max_intermediates,
+        )
+        self._by_ca = {signing.ca: signing for signing in self.signing_certificates}
+
+    @property
+    def authorities(self) -> tuple[CaCertificate, ...]:
+        """Every CA that the policy names: whose CRLs can be told from anybody's."""
+        return (*self._by_ca, *self.intermediates)
 
     def verify(self, peer: PeerCertificate) -> VerifiedPeer:
-        """Find the signing certificate that issued the peer certificate directly.
+        """Find the paths from a peer certificate to the signing certificates.
 
-        The issuer must have the name, the key identifier where both state one, and the key.
+        Each issuer must have the name, the key identifier where both state one, and the key.
         """
-        named = [
-            anchor for anchor in self.signing_certificates if anchor.subject == peer.parsed.issuer
-        ]
-        if not named:
-            known = " or ".join(sorted(a.facts.subject for a in self.signing_certificates))
-            detail = f"issued by {peer.facts.issuer!r}; the subscription's signers are {known!r}"
-            return _without_path(peer, Reason.ISSUER_MISMATCH, detail)
-        # Path validation checks the signature. Only where it fails, whose signature it is matters.
-        tried = [_path(anchor, peer) for anchor in named]
-        signed = [
-            path for path in tried if path.fault is None or _signed(path.signing_certificate, peer)
-        ]
-        if not signed:
-            detail = f"the key of {peer.facts.issuer!r} did not make the certificate's signature"
-            return _without_path(peer, Reason.SIGNATURE_INVALID, detail)
-        paths = tuple(path for path in signed if _identifies(path.signing_certificate, peer))
-        if not paths:
-            detail = "the certificate's authority key identifier is not that of its issuer"
-            return _without_path(peer, Reason.ISSUER_MISMATCH, detail)
-        return VerifiedPeer(peer, paths, peer.faults)
+        found = self._builder.build(peer)
+        dead_ends = list(found.dead_ends)
+        paths: list[Path] = []
+        for route in found.routes:
+            path = _path(self._by_ca[route.anchor], route, peer)
+            # Validation checks the signatures. Only where it fails, whose they are matters.
+            if path.fault is not None and (unsigned := _unsigned(path)) is not None:
+                dead_ends.append((DeadEnd.WRONG_SIGNATURE, unsigned))
+            else:
+                paths.append(path)
+        if paths:
+            return VerifiedPeer(peer, tuple(paths), peer.faults)
+        _, why = min(dead_ends, key=lambda end: end[0])
+        return VerifiedPeer(peer, (), (why, *peer.faults))
 
 
-def _without_path(peer: PeerCertificate, reason: Reason, detail: str) -> VerifiedPeer:
-    return VerifiedPeer(peer, (), (Finding(reason, detail), *peer.faults))
-
-
-def _signed(anchor: SigningCertificate, peer: PeerCertificate) -> bool:
-    try:
-        peer.parsed.verify_directly_issued_by(anchor.parsed)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
-        return False
-    return True
-
-
-def _identifies(anchor: SigningCertificate, peer: PeerCertificate) -> bool:
-    claimed = peer.authority_key_identifier
-    return claimed is None or anchor.key_identifier is None or claimed == anchor.key_identifier
-
-
-def _path(anchor: SigningCertificate, peer: PeerCertificate) -> Path:
-    not_before = max(anchor.facts.not_before, peer.facts.not_before)
-    not_after = min(anchor.facts.not_after, peer.facts.not_after)
-    return Path(anchor, not_before, not_after, _fault(anchor, peer, not_before, not_after))
+def _path(anchor: SigningCertificate, route: Route, peer: PeerCertificate) -> Path:
+    above = (*route.intermediates, anchor.ca)
+    facts = (peer.facts, *(ca.facts for ca in above))
+    certificates = (peer.parsed, *(ca.parsed for ca in above))
+    links = tuple(
+        Link(
+            certificate, certificate.serial_number, issuer,
+            is_ca=certificate is not peer.parsed, responders=responders(certificate),
+        )
+        for certificate, issuer in zip(certificates, above, strict=False)
+    )  # fmt: skip
+    not_before = max(fact.not_before for fact in facts)
+    not_after = min(fact.not_after for fact in facts)
+    if not_after < not_before:
+        detail = "the certificate and its issuers are never valid at the same time"
+        fault: Finding | None = Finding(Reason.CHAIN_INVALID, detail)
+    else:
+        fault = _fault(anchor, route.intermediates, peer, not_after)
+    return Path(anchor, links, not_before, not_after, fault)
 
 
 def _fault(
-    anchor: SigningCertificate, peer: PeerCertificate, not_before: datetime, not_after: datetime
+    anchor: SigningCertificate,
+    intermediates: Sequence[CaCertificate],
+    peer: PeerCertificate,
+    at: datetime,
 ) -> Finding | None:
-    """Validate the path as of the last instant at which its certificates are all valid."""
-    if not_after < not_before:
-        detail = "the certificate and its signing certificate are never valid at the same time"
-        return Finding(Reason.CHAIN_INVALID, detail)
+    """Validate the path as of an instant at which its certificates are all valid."""
+    validation = anchor.validation.max_chain_depth(len(intermediates)).time(at)
     try:
-        anchor.paths.time(not_after).build_client_verifier().verify(peer.parsed, [])
+        validation.build_client_verifier().verify(peer.parsed, [ca.parsed for ca in intermediates])
     except VerificationError as error:
         return Finding(Reason.CHAIN_INVALID, str(error))
+    violation = name_constraints.violation(peer, (*intermediates, anchor.ca))
+    return None if violation is None else Finding(Reason.CHAIN_INVALID, violation)
+
+
+def _unsigned(path: Path) -> Finding | None:
+    """The first certificate of the path that its issuer's key did not sign."""
+    for link in path.links:
+        if not is_signed_by(link.certificate, link.issuer):
+            whose = "the certificate's signature"
+            if link.is_ca:
+                whose = f"the signature of {link.certificate.subject.rfc4514_string()!r}"
+            detail = f"the key of {link.issuer.facts.subject!r} did not make {whose}"
+            return Finding(Reason.SIGNATURE_INVALID, detail)
     return None
-
-
-def _refuse_unless_ca(certificate: x509.Certificate) -> None:
-    extensions = certificate.extensions
-    try:
-        is_ca = extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        is_ca = False
-    if not is_ca:
-        message = "it is not a CA certificate (its basicConstraints do not say CA:TRUE)"
-        raise UnusableError(message)
-    try:
-        signs = extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        signs = True
-    if not signs:
-        message = "its key usage lacks keyCertSign"
-        raise UnusableError(message)
-    if (weakness := key_weakness(certificate)) is not None:
-        raise UnusableError(weakness)
-    key = certificate.public_key()
-    # Not weak, but path validation knows no signature of theirs: nobody would ever pass.
-    if isinstance(key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
-        message = "its key is Ed25519 or Ed448, and only RSA and NIST curves are supported"
-        raise UnusableError(message)
-
-
-def _key_identifier(certificate: x509.Certificate) -> bytes | None:
-    try:
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    except x509.ExtensionNotFound:
-        return None
-    return extension.value.digest
 
 
 def _must_sign_certificates(

@@ -15,13 +15,16 @@ from pathlib import Path
 from aiohttp import web
 
 from extauthz import listeners
+from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.evidence.kept import state_directory
 from extauthz.listeners import Address, Tcp
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
 from extauthz.policyfile.live import LivePolicy
-from extauthz.policyfile.watch import watch
+from extauthz.policyfile.reminder import remind
 from extauthz.server import Checker, admin_application, check_server
+from extauthz.watch import watch
 from extauthz.wire.request import RequestReader
 
 __all__ = ["add_to", "run"]
@@ -63,6 +66,13 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="CIDR",
         help="who may ask besides loopback; may be given again (default: nobody)",
     )
+    command.add_argument(
+        "--state",
+        type=Path,
+        default=state_directory(),
+        metavar="DIR",
+        help="where fetched CRLs are kept for a restart without network (default: %(default)s)",
+    )
     command.set_defaults(run=run)
 
 
@@ -102,7 +112,17 @@ def _run_loop(main: Coroutine[None, None, int]) -> int:
 
 
 async def _serve(options: argparse.Namespace, check: socket.socket, admin: socket.socket) -> int:
-    live = LivePolicy(options.policy)
+    async with GatheredEvidence(options.state) as evidence:
+        return await _answer(options, check, admin, evidence)
+
+
+async def _answer(
+    options: argparse.Namespace,
+    check: socket.socket,
+    admin: socket.socket,
+    evidence: GatheredEvidence,
+) -> int:
+    live = LivePolicy(options.policy, evidence)
     stop = _on_signals(live)
     if not await live.reload():
         return 1
@@ -110,12 +130,15 @@ async def _serve(options: argparse.Namespace, check: socket.socket, admin: socke
     reader, counters = RequestReader(), CheckCounters()
     recorder = Recorder(counters, log)
     checks = web.ServerRunner(
-        check_server(Checker(live, reader, recorder), options.allow_from),
+        check_server(Checker(live, reader, recorder, evidence.ask), options.allow_from),
         shutdown_timeout=STOP_SECONDS,
     )
-    metrics = registry(counters, live, reader, log)
+    metrics = registry(counters, live, reader, log, evidence)
     operator = web.AppRunner(admin_application(live, recorder, metrics), access_log=None)
-    watching = asyncio.create_task(watch(lambda: live.files, live.reload))
+    tasks = [
+        asyncio.create_task(watch(lambda: live.files, live.reload)),
+        asyncio.create_task(remind(live)),
+    ]
     try:
         for runner, listener in ((operator, admin), (checks, check)):
             await runner.setup()
@@ -125,7 +148,8 @@ async def _serve(options: argparse.Namespace, check: socket.socket, admin: socke
         await stop.wait()
         logger.info("stopping: finishing the checks that run")
     finally:
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
         await checks.cleanup()
         await operator.cleanup()
         recorder.flush()

@@ -18,7 +18,9 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from extauthz.decision import Decision
+from extauthz.evidence.gathered import GatheredEvidence
 from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.gathered import Gathered, cache_metrics
 from extauthz.policyfile.live import LivePolicy
 from extauthz.wire.request import RequestReader
 
@@ -34,6 +36,8 @@ class CheckCounters(Collector):
     def __init__(self) -> None:
         self._checks: Counter[tuple[str, str, str]] = Counter()
         self._denials: Counter[tuple[str, str]] = Counter()
+        self._tolerated: Counter[tuple[str, str]] = Counter()
+        self._signers: Counter[tuple[str, str, str]] = Counter()
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
 
@@ -44,6 +48,11 @@ class CheckCounters(Collector):
         self._checks[name, mode, "deny" if decision.findings else "allow"] += 1
         for reason in {finding.reason for finding in decision.findings}:
             self._denials[name, reason] += 1
+        for reason in {finding.reason for finding in decision.tolerated}:
+            self._tolerated[name, reason] += 1
+        if decision.path is not None and not decision.findings:
+            signing = decision.path.signing_certificate
+            self._signers[name, signing.label, signing.facts.fingerprint] += 1
         self._durations[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
 
@@ -64,6 +73,22 @@ class CheckCounters(Collector):
         for by, value in list(self._denials.items()):
             denials.add_metric(by, value)
         yield denials
+        tolerated = CounterMetricFamily(
+            "extauthz_tolerated",
+            "Checks in which something was found that the policy lets pass, once for each reason.",
+            labels=["subscription", "reason"],
+        )
+        for by, value in list(self._tolerated.items()):
+            tolerated.add_metric(by, value)
+        yield tolerated
+        signers = CounterMetricFamily(
+            "extauthz_signing_certificate_checks",
+            "Checks that passed, by the signing certificate to which the path led.",
+            labels=["subscription", "label", "sha256"],
+        )
+        for labels, value in list(self._signers.items()):
+            signers.add_metric(labels, value)
+        yield signers
         duration = HistogramMetricFamily(
             "extauthz_check_duration_seconds", "Time from a read request to its decision."
         )
@@ -105,20 +130,19 @@ class _PolicyGauges(Collector):
             "Policies that have been in force since the start.",
             value=snapshot.generation,
         )
-        yield GaugeMetricFamily(
-            "extauthz_verified_certificates",
-            "Certificates whose verification is kept.",
-            value=len(snapshot.verified),
+        yield from cache_metrics(
+            "verified_certificates", "verified certificates", snapshot.verified
         )
+        yield from cache_metrics("assessed_requests", "requests that passed", snapshot.assessed)
         expiry = GaugeMetricFamily(
             "extauthz_signing_certificate_expiry_timestamp_seconds",
             "notAfter of a signing certificate, in Unix time.",
-            labels=["subscription", "sha256"],
+            labels=["subscription", "label", "sha256"],
         )
         for subscription in snapshot.policy.subscriptions.values():
             for signing in subscription.trust.signing_certificates:
                 expiry.add_metric(
-                    [subscription.name, signing.facts.fingerprint],
+                    [subscription.name, signing.label, signing.facts.fingerprint],
                     signing.facts.not_after.timestamp(),
                 )
         yield expiry
@@ -149,11 +173,16 @@ class _EdgeGauges(Collector):
 
 
 def registry(
-    counters: CheckCounters, live: LivePolicy, reader: RequestReader, log: DecisionLog
+    counters: CheckCounters,
+    live: LivePolicy,
+    reader: RequestReader,
+    log: DecisionLog,
+    evidence: GatheredEvidence,
 ) -> CollectorRegistry:
     """Everything that `/metrics` shows of one server."""
     metrics = CollectorRegistry()
-    for collector in (counters, _PolicyGauges(live), _EdgeGauges(reader, log)):
+    collectors = (counters, _PolicyGauges(live), _EdgeGauges(reader, log), Gathered(evidence))
+    for collector in collectors:
         metrics.register(collector)
     ProcessCollector(registry=metrics)
     return metrics

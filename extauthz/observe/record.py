@@ -15,6 +15,7 @@ from extauthz.certificate import CertificateFacts, PeerCertificate
 from extauthz.check import CheckRequest, Login
 from extauthz.decision import Decision
 from extauthz.findings import Finding
+from extauthz.trust import SigningCertificate
 
 __all__ = ["MAX_TEXT", "Entry", "LineEncoder"]
 
@@ -80,7 +81,8 @@ class LineEncoder:
         """The members of the decision, and the closing brace."""
         if not isinstance(peer, PeerCertificate):
             return _decision(decision, None)
-        if decision.findings:
+        # Those are made anew for each check, and would only push out what comes again.
+        if decision.findings or decision.tolerated:
             return _decision(decision, peer.facts)
         key = (decision, peer.identity)
         encoded = self._encoded.get(key)
@@ -92,6 +94,7 @@ class LineEncoder:
 
 def _decision(decision: Decision, facts: CertificateFacts | None) -> bytes:
     subscription = decision.subscription
+    signing = None if decision.path is None else decision.path.signing_certificate
     members = {
         "subscription": None if subscription is None else subscription.name,
         "mode": None if subscription is None else subscription.mode,
@@ -100,9 +103,15 @@ def _decision(decision: Decision, facts: CertificateFacts | None) -> bytes:
         "reasons": [finding.reason for finding in decision.findings],
         "details": [_text(finding.detail) for finding in decision.findings],
         "accounts": [account.login for account in decision.accounts],
+        "tolerated": [_text(f"{each.reason}: {each.detail}") for each in decision.tolerated],
+        "signing_certificate": None if signing is None else _signing_certificate(signing),
         "certificate": None if facts is None else _certificate(facts),
     }
     return orjson.dumps(members, option=orjson.OPT_UTC_Z)[1:]
+
+
+def _signing_certificate(signing: SigningCertificate) -> dict[str, object]:
+    return {"label": _text(signing.label), "sha256": signing.facts.fingerprint}
 
 
 def _certificate(facts: CertificateFacts) -> dict[str, object]:

@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from extauthz.policyfile.problems import Mistake, Place, quoted
+from extauthz.files import Place
+from extauthz.policyfile.problems import Mistake, quoted
 
-__all__ = ["Mapping", "Node", "Scalar", "Sequence", "parse"]
+__all__ = ["Mapping", "Node", "Scalar", "Sequence", "parse", "texts"]
 
 MAX_DEPTH = 32
 MAX_NODES = 2_000_000
@@ -73,6 +74,14 @@ class Mapping:
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def texts(node: Node | None) -> Iterator[Scalar]:
+    """The texts of a list, without empty ones; what is neither is the shape's to complain about."""
+    if isinstance(node, Sequence):
+        for item in node.items:
+            if isinstance(item, Scalar) and isinstance(item.value, str) and item.value:
+                yield item
 
 
 def parse(text: str) -> tuple[Node | None, list[Mistake]]:

@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
-from extauthz.policyfile.files import Stamp, stamp
+from extauthz.files import Stamp, stamp
+from extauthz.policy import Policy
 from extauthz.policyfile.loader import Loaded, load
 from extauthz.policyfile.problems import Problem, Severity, counted
+from extauthz.revocation import NO_EVIDENCE, Evidence
 from extauthz.snapshot import Snapshot
 
-__all__ = ["LivePolicy", "ReloadStatus"]
+__all__ = ["Gathering", "LivePolicy", "ReloadStatus"]
 
 MAX_READINGS = 3
 """How often files are read that change while they are read. Those that always do are taken as
@@ -39,11 +42,22 @@ class ReloadStatus:
     """Why the file did not take effect; empty when it did."""
 
 
+class Gathering(Evidence, Protocol):
+    """What gathers evidence of revocation for the policies that take effect."""
+
+    async def prepare(self, policy: Policy) -> None:
+        """Gather what a policy will need, before it takes effect."""
+
+    def settle(self, policy: Policy) -> None:
+        """Forget what is not needed any more, once this policy is in force."""
+
+
 class LivePolicy:
     """Holds the snapshot that checks are decided with."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, gathering: Gathering | None = None) -> None:
         self.path = path
+        self._gathering = gathering
         self.snapshot: Snapshot | None = None
         """None until a first policy without errors was read."""
         self.status = ReloadStatus(datetime.now(UTC), ())
@@ -57,7 +71,11 @@ class LivePolicy:
         async with self._reading:
             with _undisturbed():
                 loaded = await self._load()
+                if loaded.policy is not None:
+                    await self._prepare(loaded.policy)
                 self._take(loaded)
+                if loaded.policy is not None and self._gathering is not None:
+                    self._gathering.settle(loaded.policy)
             return loaded.policy is not None
 
     async def _load(self) -> Loaded:
@@ -70,6 +88,15 @@ class LivePolicy:
         except BaseException as error:
             logger.critical("reading the policy failed by a bug", exc_info=True)
             return self._failed(error)
+
+    async def _prepare(self, policy: Policy) -> None:
+        """Have evidence gathered. What is wanting then is unknown, which is a finding, no error."""
+        if self._gathering is None:
+            return
+        try:
+            await self._gathering.prepare(policy)
+        except Exception:
+            logger.critical("gathering evidence of revocation failed by a bug", exc_info=True)
 
     def _failed(self, error: BaseException) -> Loaded:
         message = f"extauthz failed to read the policy: {error!r}"
@@ -88,7 +115,7 @@ class LivePolicy:
             logger.error("policy %s has %s: %s", self.path, counted(len(errors), "error"), kept)
             return
         generation = 1 if self.snapshot is None else self.snapshot.generation + 1
-        self.snapshot = Snapshot(loaded.policy, generation)
+        self.snapshot = Snapshot(loaded.policy, generation, self._gathering or NO_EVIDENCE)
         self.readings["success"] += 1
         logger.info(
             "policy %s is in force: generation %d, %s",

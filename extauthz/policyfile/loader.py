@@ -4,24 +4,31 @@ All mistakes are reported at once, each at its place. A file with an error gives
 nothing is ever half applied.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from extauthz import hosts
 from extauthz.accounts import Account, Accounts
-from extauthz.email import EmailAddress
+from extauthz.ca import CaCertificate
+from extauthz.certificate import CertificateFacts
+from extauthz.files import FileProblemError, Place, Stamp, read_text, stamp
+from extauthz.identity import IdentityKind
+from extauthz.identity import parse as identity_of
 from extauthz.policy import Denial, Mode, Policy, Subscription
-from extauthz.policyfile import document, shape, signing
-from extauthz.policyfile.document import Node, Scalar
-from extauthz.policyfile.files import FileProblemError, Stamp, read_text, stamp
-from extauthz.policyfile.problems import Place, Problem, Severity, quoted
+from extauthz.policyfile import document, requirements, revocation, shape, signing
+from extauthz.policyfile.document import Node, Scalar, texts
+from extauthz.policyfile.problems import Problem, Severity, quoted
 from extauthz.policyfile.schema import PolicyModel, SubscriptionModel
-from extauthz.policyfile.signing import SigningFile
+from extauthz.policyfile.signing import CertificateFile, Fault
 from extauthz.trust import SigningCertificate, TrustAnchors
 
 __all__ = ["Loaded", "load"]
+
+C = TypeVar("C", SigningCertificate, CaCertificate)
 
 MAX_POLICY_OCTETS = 128 * 1024 * 1024
 
@@ -53,7 +60,9 @@ class _Load:
         self._problems: list[Problem] = []
         self._files: dict[Path, Stamp] = {path: stamp(path)}
         self._hosts: dict[str, tuple[str, Place]] = {}
-        self._signing: dict[Path, SigningFile] = {}
+        # Many subscriptions may name one file.
+        self._read_signing = cache(signing.read)
+        self._read_intermediates = cache(signing.read_intermediates)
 
     def run(self) -> Loaded:
         policy = self._policy()
@@ -81,18 +90,25 @@ class _Load:
         if self._has_errors() or not isinstance(shaped, PolicyModel):
             return None
         return Policy(
-            _subscription(name, model, *parts[name]) for name, model in shaped.subscriptions.items()
+            _subscription(name, model, parts[name], self._path.parent)
+            for name, model in shaped.subscriptions.items()
         )
 
     def _has_errors(self) -> bool:
         return any(problem.severity is Severity.ERROR for problem in self._problems)
 
-    def _parts(
-        self, name: str, node: document.Mapping
-    ) -> tuple[tuple[str, ...], list[SigningCertificate], list[Account]]:
-        found = tuple(self._host(name, item) for item in _strings(node.values.get("hosts")))
+    def _parts(self, name: str, node: document.Mapping) -> "_Parts":
+        found = tuple(self._host(name, item) for item in texts(node.values.get("hosts")))
         accounts = self._accounts(node)
-        return tuple(filter(None, found)), self._signing_certificates(node), accounts
+        requirements.check(node.values.get("require"), self._report)
+        revocation.check(node.values.get("revocation"), self._report)
+        self._ca_file(node.values.get("revocation"))
+        return _Parts(
+            tuple(filter(None, found)),
+            self._signing_certificates(node),
+            self._intermediates(node),
+            accounts,
+        )
 
     def _host(self, subscription: str, item: Scalar) -> str | None:
         written = str(item.value)
@@ -119,60 +135,98 @@ class _Load:
 
     def _accounts(self, node: document.Mapping) -> list[Account]:
         given = node.values.get("accounts")
-        accounts = list(self._read_accounts(given)) if isinstance(given, document.Mapping) else []
+        accounts: list[Account] = []
+        if isinstance(given, document.Mapping):
+            kind = _says(node, "identity", otherwise=IdentityKind.EMAIL)
+            if kind in set(IdentityKind):
+                accounts += self._read_accounts(given, IdentityKind(str(kind)))
         if not _has_entries(given) and _says(node, "verify_email", otherwise=True) is True:
             place = node.place if given is None else given.place
             message = "no accounts, and yet emails are verified: nobody could come in"
             self._report(place, message, "list `accounts`, or set `verify_email: false`")
         return accounts
 
-    def _read_accounts(self, given: document.Mapping) -> Iterator[Account]:
+    def _read_accounts(self, given: document.Mapping, kind: IdentityKind) -> Iterator[Account]:
         for login, value in given.values.items():
             if not isinstance(value, Scalar) or not isinstance(value.value, str):
                 continue
-            email = EmailAddress.parse(value.value)
-            if email is None:
-                message = f"{quoted(value.value)} is not an email address"
-                remedy = "write one plain address like alice@example.com"
-                self._report(value.place, message, remedy)
+            identity = identity_of(kind, value.value)
+            if identity is None:
+                what, remedy = _IDENTITIES[kind]
+                self._report(value.place, f"{quoted(value.value)} is not {what}", remedy)
             else:
-                yield Account(login, email)
+                yield Account(login, identity)
 
     def _signing_certificates(self, node: document.Mapping) -> list[SigningCertificate]:
-        usable: list[SigningCertificate] = []
+        listed = node.values.get("signing_certificates")
+        usable: dict[str, SigningCertificate] = {}
         all_read = True
-        for item in _strings(node.values.get("signing_certificates")):
-            if "-----BEGIN " in str(item.value):
-                # It may be a private key, so it is not repeated.
-                all_read = False
-                message = "a PEM text stands here, and not the name of a file"
-                self._report(item.place, message, "save it in a file, and name that one")
-                continue
-            found = self._signing_file(str(item.value))
-            for fault in found.faults:
-                all_read = False
-                self._report(item.place, f"{quoted(str(item.value))} {fault.message}", fault.remedy)
+        for item, found in self._certificate_files(listed, self._read_signing):
+            all_read = all_read and not found.faults
             for certificate in found.certificates:
-                self._check_dates(item, certificate)
-            usable += found.certificates
-        if all_read and usable and not any(signing.is_valid(one, self._now) for one in usable):
+                self._check_dates(item, certificate.facts, "signing")
+                if certificate.facts.fingerprint in usable:
+                    name, file = quoted(certificate.facts.subject), quoted(str(item.value))
+                    message = f"the signing certificate {name} of {file} is there already"
+                    self._report(item.place, message, "leave one out", Severity.WARNING)
+                else:
+                    usable[certificate.facts.fingerprint] = certificate
+        if (
+            all_read
+            and usable
+            and not any(signing.is_valid(one.facts, self._now) for one in usable.values())
+        ):
             place = node.values["signing_certificates"].place
             message = "no signing certificate is valid today: no user's certificate can pass"
             self._report(place, message, "ask the customer for the new one", Severity.LAPSED)
+        return list(usable.values())
+
+    def _intermediates(self, node: document.Mapping) -> list[CaCertificate]:
+        listed = node.values.get("intermediates")
+        usable: list[CaCertificate] = []
+        for item, found in self._certificate_files(listed, self._read_intermediates):
+            for certificate in found.certificates:
+                self._check_dates(item, certificate.facts, "intermediate")
+                usable.append(certificate)
+        if usable and not _says(node, "max_intermediates", otherwise=0):
+            message = "`intermediates` has no effect: `max_intermediates` is 0"
+            remedy = "say how many may stand in a chain, such as `max_intermediates: 1`"
+            self._report(node.keys["intermediates"], message, remedy, Severity.WARNING)
         return usable
 
-    def _signing_file(self, written: str) -> SigningFile:
-        path = self._path.parent / written
-        if path not in self._signing:
-            self._files[path] = stamp(path)
-            self._signing[path] = signing.read(path)
-        return self._signing[path]
+    def _certificate_files(
+        self, listed: Node | None, read: Callable[[Path, str], CertificateFile[C]]
+    ) -> Iterator[tuple[Scalar, CertificateFile[C]]]:
+        """Each file of a list with what it holds; its faults are reported."""
+        for item in texts(listed):
+            if "-----BEGIN " in str(item.value):
+                # It may be a private key, so it is not repeated.
+                message = "a PEM text stands here, and not the name of a file"
+                remedy = "save it in a file, and name that one"
+                self._report(item.place, message, remedy)
+                yield item, CertificateFile((), (Fault(message, remedy),))
+                continue
+            path = self._path.parent / str(item.value)
+            if path not in self._files:
+                self._files[path] = stamp(path)
+            found = read(path, str(item.value))
+            for fault in found.faults:
+                self._report(item.place, f"{quoted(str(item.value))} {fault.message}", fault.remedy)
+            yield item, found
 
-    def _check_dates(self, item: Scalar, certificate: SigningCertificate) -> None:
-        fault = signing.date_fault(certificate, self._now)
+    def _ca_file(self, node: Node | None) -> None:
+        item = node.values.get("ca_file") if isinstance(node, document.Mapping) else None
+        if isinstance(item, Scalar) and isinstance(item.value, str):
+            path = self._path.parent / item.value
+            self._files[path] = stamp(path)
+            for fault in signing.read_bundle(path).faults:
+                self._report(item.place, f"{quoted(item.value)} {fault.message}", fault.remedy)
+
+    def _check_dates(self, item: Scalar, facts: CertificateFacts, kind: str) -> None:
+        fault = signing.date_fault(facts, self._now)
         if fault is not None:
-            name, file = quoted(certificate.facts.subject), quoted(str(item.value))
-            message = f"the signing certificate {name} of {file} {fault.message}"
+            name, file = quoted(facts.subject), quoted(str(item.value))
+            message = f"the {kind} certificate {name} of {file} {fault.message}"
             self._report(item.place, message, fault.remedy, Severity.WARNING)
 
     def _report(
@@ -185,22 +239,47 @@ class _Load:
         self._problems.append(Problem(self._path, place, severity, message, remedy))
 
 
-def _subscription(
-    name: str,
-    model: SubscriptionModel,
-    hosts_: tuple[str, ...],
-    anchors: list[SigningCertificate],
-    accounts: list[Account],
-) -> Subscription:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the tree of one subscription means, as far as it can be read."""
+
+    hosts: tuple[str, ...]
+    signing_certificates: list[SigningCertificate]
+    intermediates: list[CaCertificate]
+    accounts: list[Account]
+
+
+def _subscription(name: str, model: SubscriptionModel, parts: _Parts, beside: Path) -> Subscription:
     return Subscription(
         name=name,
-        hosts=hosts_,
-        trust=TrustAnchors(anchors),
-        accounts=Accounts(accounts),
+        hosts=parts.hosts,
+        trust=TrustAnchors(
+            parts.signing_certificates, parts.intermediates, model.max_intermediates
+        ),
+        accounts=Accounts(parts.accounts),
         mode=Mode(model.mode),
         verify_email=model.verify_email,
+        identity=IdentityKind(model.identity),
+        requirements=requirements.requirements(
+            model.require, any_extended_key_usage=model.any_extended_key_usage
+        ),
+        revocation=None
+        if model.revocation is None
+        else revocation.revocation(model.revocation, beside),
         denial=Denial(model.denial.status, model.denial.body, model.denial.content_type),
     )
+
+
+_IDENTITIES = {
+    IdentityKind.EMAIL: ("an email address", "write one plain address like alice@example.com"),
+    IdentityKind.UPN: ("a userPrincipalName", "write it like alice@corp.example.com"),
+    IdentityKind.SUBJECT: (
+        "a distinguished name",
+        "write it as the decision log does: 'CN=Alice,O=Acme', the most specific part first",
+    ),
+    IdentityKind.SAN_URI: ("a URI", "write it like spiffe://acme.example/alice"),
+}
+"""What an account's value should be, and how to write it, for each kind of name."""
 
 
 def _host_pattern(written: str) -> str | None:
@@ -219,14 +298,6 @@ def _subscriptions(root: Node) -> Iterator[tuple[str, document.Mapping]]:
         for name, node in named.values.items():
             if isinstance(node, document.Mapping):
                 yield name, node
-
-
-def _strings(node: Node | None) -> Iterator[Scalar]:
-    """The texts of a list; what is neither is the shape's to complain about."""
-    if isinstance(node, document.Sequence):
-        for item in node.items:
-            if isinstance(item, Scalar) and isinstance(item.value, str) and item.value:
-                yield item
 
 
 def _has_entries(node: Node | None) -> bool:

@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from extauthz.files import Place
+
 __all__ = [
     "MAX_QUOTED",
     "Mistake",
-    "Place",
     "Problem",
     "Severity",
     "counted",
@@ -30,14 +31,6 @@ class Severity(StrEnum):
     the service restarts. `extauthz validate` fails on it."""
     WARNING = "warning"
     """It works today; the operator should look at it."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """A position in a file, both counted from 1."""
-
-    line: int
-    column: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-__all__ = ["DenialModel", "PolicyModel", "SubscriptionModel"]
+__all__ = [
+    "DenialModel",
+    "OcspModel",
+    "PolicyModel",
+    "RequireModel",
+    "RevocationModel",
+    "SubscriptionModel",
+]
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 CONTENT_TYPE_PATTERN = (
@@ -17,6 +24,7 @@ CONTENT_TYPE_PATTERN = (
 MAX_DENIAL_BODY = 65_536
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+KeyType = Literal["rsa", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521", "ed25519", "ed448"]
 Text = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -40,6 +48,91 @@ class DenialModel(_Model):
     )
 
 
+class RequireModel(_Model):
+    """What the users' certificates must have, besides being valid."""
+
+    organization: list[Text] = Field(
+        default_factory=list, description="One of these must be an O of the subject."
+    )
+    organizational_unit: list[Text] = Field(
+        default_factory=list, description="One of these must be an OU of the subject."
+    )
+    certificate_policies: list[Text] = Field(
+        default_factory=list, description="One of these OIDs must be asserted along the path."
+    )
+    email_domains: list[Text] = Field(
+        default_factory=list, description="All addresses must be in one of these domains."
+    )
+    key_types: list[KeyType] = Field(
+        default_factory=list, description="The key must be of one of these kinds."
+    )
+    max_lifetime_days: int | None = Field(
+        None, ge=1, description="Longest time from notBefore to notAfter, in days."
+    )
+    extensions: dict[Text, Text | None] = Field(
+        default_factory=dict,
+        description="Extensions that must be there, by OID; with a value, its DER in hex.",
+    )
+
+
+class OcspModel(_Model):
+    """Whom to ask whether a certificate is revoked (RFC 6960)."""
+
+    responder: Text | None = Field(None, description="URL of the responder that is always asked.")
+    from_certificate: bool = Field(
+        default=False, description="Ask the responder that the certificate names, if it is allowed."
+    )
+    allowed_hosts: list[Text] = Field(
+        default_factory=list,
+        description="Hosts, or host:port, of responders that certificates may name.",
+    )
+    cert_id_hash: Literal["sha1", "sha256"] = Field(
+        "sha1", description="Hash that identifies the issuer; all responders know sha1."
+    )
+    require_nonce: bool = Field(
+        default=False, description="Refuse answers that do not repeat our nonce."
+    )
+    max_age_seconds: int = Field(
+        3600, ge=1, le=604_800, description="For how long an answer is believed at most."
+    )
+
+
+class BlockedModel(_Model):
+    """Certificates that count as revoked, whatever anybody says."""
+
+    fingerprints: list[Text] = Field(
+        default_factory=list, description="SHA-256 of certificates, in hex."
+    )
+    serials: list[Text] = Field(
+        default_factory=list, description="Serial numbers of this subscription's CAs, in hex."
+    )
+
+
+class RevocationModel(_Model):
+    """How to find out whether a certificate is revoked."""
+
+    require: Literal["leaf", "chain"] = Field(
+        "leaf", description="Whether the intermediates must not be revoked either."
+    )
+    if_unknown: Literal["deny", "allow"] = Field(
+        "deny", description="What happens while nobody can say whether it is revoked."
+    )
+    crl: list[Text] = Field(
+        default_factory=list,
+        description="Files, directories or http(s) URLs with CRLs.",
+    )
+    refresh_seconds: int = Field(
+        300, ge=1, le=86_400, description="How often the URLs are asked for a newer CRL."
+    )
+    ocsp: OcspModel | None = Field(None, description="Whom to ask with OCSP.")
+    ca_file: Text | None = Field(
+        None, description="PEM file with the CAs that https servers are checked against."
+    )
+    blocked: BlockedModel = Field(
+        default_factory=BlockedModel, description="Certificates that count as revoked."
+    )
+
+
 class SubscriptionModel(_Model):
     """One customer of the protected service."""
 
@@ -53,8 +146,23 @@ class SubscriptionModel(_Model):
         description="PEM files with the CA certificates that sign the users' certificates."
         " Relative paths are relative to this file.",
     )
+    max_intermediates: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="How many CA certificates may stand between a user's certificate and a signing"
+        " certificate; with 0 the signing certificate is the direct issuer.",
+    )
+    intermediates: list[Text] = Field(
+        default_factory=list,
+        description="PEM files with intermediate CA certificates that clients fail to send.",
+    )
     accounts: dict[Text, Text] = Field(
-        default_factory=dict, description="The users: login and email address."
+        default_factory=dict,
+        description="The users: login, and email address (or what `identity` says).",
+    )
+    identity: Literal["email", "upn", "subject", "san_uri"] = Field(
+        "email", description="Which name in the certificate must be that of the account."
     )
     mode: Literal["off", "audit", "enforce"] = Field(
         "enforce", description="`audit` decides and records, and lets everybody pass."
@@ -62,6 +170,16 @@ class SubscriptionModel(_Model):
     verify_email: bool = Field(
         default=True,
         description="Whether the certificate's email address must be that of the account.",
+    )
+    require: RequireModel = Field(
+        default_factory=RequireModel, description="What certificates must have besides."
+    )
+    any_extended_key_usage: bool = Field(
+        default=False, description="Whether anyExtendedKeyUsage does in place of clientAuth."
+    )
+    revocation: RevocationModel | None = Field(
+        None,
+        description="How to find out whether a certificate is revoked; without it, nobody asks.",
     )
     denial: DenialModel = Field(
         default_factory=DenialModel, description="The answer to a client that is refused."

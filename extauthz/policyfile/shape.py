@@ -7,14 +7,16 @@ person who wrote it.
 import difflib
 import re
 from collections.abc import Iterable
-from typing import TypeAlias
+from types import NoneType, UnionType
+from typing import TypeAlias, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from extauthz.files import Place
 from extauthz.policyfile.document import Mapping, Node, Sequence
-from extauthz.policyfile.problems import MAX_QUOTED, Mistake, Place, quoted
-from extauthz.policyfile.schema import DenialModel, PolicyModel, SubscriptionModel
+from extauthz.policyfile.problems import MAX_QUOTED, Mistake, quoted
+from extauthz.policyfile.schema import PolicyModel
 
 __all__ = ["read"]
 
@@ -22,8 +24,6 @@ Location: TypeAlias = tuple[int | str, ...]
 
 _KEY = "[key]"
 """How pydantic marks that a key of a mapping is meant, and not its value."""
-_MODELS: dict[int, type[BaseModel]] = {0: PolicyModel, 2: SubscriptionModel, 3: DenialModel}
-"""The model that holds at each depth of the document; none at depth 1, the names."""
 
 
 def read(root: Node) -> PolicyModel | list[Mistake]:
@@ -45,8 +45,8 @@ def _mistake(root: Node, details: ErrorDetails) -> Mistake:
             _did_you_mean(key, _keys(location[:-1])),
         )
     if kind == "missing":
-        model = _MODELS[len(location) - 1]
-        description = model.model_fields[str(location[-1])].description
+        model = _model(location[:-1])
+        description = None if model is None else model.model_fields[str(location[-1])].description
         place = _key_place(root, location[:-1])
         return Mistake(place, f"the key {str(location[-1])!r} is missing", f"add it: {description}")
     if len(location) in _KEY_REMEDIES and location[-1] == _KEY:
@@ -64,9 +64,11 @@ def _mistake(root: Node, details: ErrorDetails) -> Mistake:
 _KEY_REMEDIES = {
     3: ("name", "use 1 to 63 letters, digits, '.', '_' and '-', a letter or digit first"),
     5: ("login", "write the name with which the account logs in"),
+    6: ("OID", "write it in dotted form, like 1.3.6.1.4.1.99999.1"),
 }
 """What a mistaken key stands for and what would be right, by the length of its location: in
-`subscriptions`, and in `accounts`. A value that has `_KEY` for its name has another length."""
+`subscriptions`, in `accounts` and in `extensions`. A value that has `_KEY` for its name has another
+length."""
 
 _REMEDIES = {
     "model_type": ("should be a mapping", "write `key: value` lines below it"),
@@ -113,8 +115,23 @@ def _shown(given: object) -> str:
 
 
 def _keys(location: Location) -> Iterable[str]:
-    model = _MODELS.get(len(location))
+    model = _model(location)
     return () if model is None else model.model_fields
+
+
+def _model(location: Location) -> type[BaseModel] | None:
+    """The model that holds at a place of the document; None where none does, as for names."""
+    found: object = PolicyModel
+    for step in location:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            fields = found.model_fields
+            found = fields[str(step)].annotation if step in fields else None
+        else:
+            found = get_args(found)[-1] if get_args(found) else None
+        # Of an optional one, what it is when it is there.
+        if isinstance(found, UnionType):
+            found = next(kind for kind in get_args(found) if kind is not NoneType)
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

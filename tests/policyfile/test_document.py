@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz.files import Place
 from extauthz.policyfile import document
 from extauthz.policyfile.document import MAX_DEPTH, Mapping, Node, Scalar, ScalarValue, parse
 from extauthz.policyfile.document import Sequence as SequenceNode
-from extauthz.policyfile.problems import Place
 
 
 def read(text: str) -> Node:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from extauthz.demo.authority import Validity, authority, name
+from extauthz.files import stamp
 from extauthz.policy import Mode
 from extauthz.policyfile import live as live_module
-from extauthz.policyfile.files import stamp
 from extauthz.policyfile.live import MAX_LOGGED, LivePolicy
 from extauthz.snapshot import Snapshot
 from tests.policyfile.conftest import Workspace, policy

@@ -187,7 +187,8 @@ MISTAKES: dict[str, tuple[str | bytes, list[str]]] = {
         policy(more="    ca_bundle: x\n"),
         [
             (":6:5: error: unknown key 'ca_bundle'; possible here: hosts, signing_certificates,"
-            " accounts, mode, verify_email, denial")
+            " max_intermediates, intermediates, accounts, identity, mode, verify_email, require,"
+            " any_extended_key_usage, revocation, denial")
         ],
     ),
     "misspelt key of a denial": (
@@ -667,7 +668,7 @@ def test_good_policy_holds_what_the_file_says(workspace: Workspace) -> None:
     assert len(acme.accounts) == 2
     alice = acme.accounts.named("alice")
     assert alice is not None
-    assert alice.email == EmailAddress.parse("alice@acme.example")
+    assert alice.identity == EmailAddress.parse("alice@acme.example")
 
 
 def test_defaults_are_the_strict_ones(workspace: Workspace) -> None:

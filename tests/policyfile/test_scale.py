@@ -9,8 +9,8 @@ from types import FrameType
 import pytest
 
 from extauthz.demo.authority import authority, name
+from extauthz.files import stamp
 from extauthz.policy import Policy
-from extauthz.policyfile.files import stamp
 from extauthz.policyfile.loader import Loaded, load
 
 SUBSCRIPTIONS = 10_000

@@ -2,8 +2,9 @@
 
 import pytest
 
+from extauthz.files import Place
 from extauthz.policyfile import document, shape
-from extauthz.policyfile.problems import Mistake, Place
+from extauthz.policyfile.problems import Mistake
 from extauthz.policyfile.schema import PolicyModel
 
 

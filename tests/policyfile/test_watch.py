@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from extauthz import watch as watch_module
+from extauthz.files import Stamp, stamp
 from extauthz.policy import Mode
-from extauthz.policyfile import watch as watch_module
-from extauthz.policyfile.files import Stamp, stamp
 from extauthz.policyfile.live import LivePolicy
-from extauthz.policyfile.watch import watch
+from extauthz.watch import watch
 from tests.policyfile.conftest import Workspace, policy
 
 WITHIN = 1.0

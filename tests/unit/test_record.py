@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 24, 3, 4, 5, 678901, tzinfo=UTC)
 KEYS = {
     "time", "request_id", "host", "method", "path", "client", "login", "policy_generation",
     "duration_us", "subscription", "mode", "decision", "allowed", "reasons", "details", "accounts",
-    "certificate",
+    "certificate", "tolerated", "signing_certificate",
 }  # fmt: skip
 ANY = st.text(st.characters(exclude_categories=()))
 

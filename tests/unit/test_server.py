@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import generate_latest
 
 from extauthz.demo.authority import authority, name, user
+from extauthz.evidence.gathered import GatheredEvidence
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
@@ -72,19 +73,21 @@ async def serving(directory: Path) -> AsyncIterator[Checks]:
         "subscriptions: {acme: {hosts: [acme.example], signing_certificates: [ca.pem],"
         " accounts: {alice: alice@acme.example}}}"
     )
-    live = LivePolicy(policy)
+    evidence = GatheredEvidence(directory / "state")
+    live = LivePolicy(policy, evidence)
     assert await live.reload()
     path = directory / "decisions"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     log, counters, reader = DecisionLog(descriptor), CheckCounters(), RequestReader()
     recorder = Recorder(counters, log)
-    runner = web.ServerRunner(check_server(Checker(live, reader, recorder), []))
+    runner = web.ServerRunner(check_server(Checker(live, reader, recorder, evidence.ask), []))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     port = runner.addresses[0][1]
     try:
-        yield Checks(port, live, recorder, log, path, registry(counters, live, reader, log))
+        metrics = registry(counters, live, reader, log, evidence)
+        yield Checks(port, live, recorder, log, path, metrics)
     finally:
         await runner.cleanup()
         log.close()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from extauthz import pem
 from extauthz.accounts import Accounts
+from extauthz.ca import UnusableError
 from extauthz.certificate import PeerCertificate
 from extauthz.decision import decide
 from extauthz.demo.authority import (
@@ -28,7 +29,7 @@ from extauthz.demo.authority import (
 )
 from extauthz.findings import Finding, Reason
 from extauthz.policy import Subscription
-from extauthz.trust import SigningCertificate, TrustAnchors, UnusableError, VerifiedPeer
+from extauthz.trust import SigningCertificate, TrustAnchors, VerifiedPeer
 
 NOW = datetime.now(UTC)
 CA = authority(name("CA", "Acme"))

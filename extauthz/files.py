@@ -1,19 +1,26 @@
-"""Reading the files of a policy, without trusting what stands under their names."""
+"""Reading files that an operator names, without trusting what stands under the names."""
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from extauthz.policyfile.problems import Place
-
-__all__ = ["FileProblemError", "Stamp", "read_text", "stamp"]
+__all__ = ["FileProblemError", "Place", "Stamp", "read_octets", "read_text", "stamp"]
 
 Stamp: TypeAlias = tuple[int, int, int, int, int]
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a file, both counted from 1."""
+
+    line: int
+    column: int
+
+
 class FileProblemError(Exception):
-    """A file cannot be read as text; the message says why, `remedy` what would be right."""
+    """A file cannot be read as it should be; the message says why, `remedy` what would be right."""
 
     def __init__(self, message: str, remedy: str, place: Place | None = None) -> None:
         super().__init__(message)
@@ -27,9 +34,7 @@ def read_text(path: Path, limit: int) -> str:
 
     A named pipe or a device under the name is refused and not waited for.
     """
-    content = _read(path, limit)
-    if len(content) > limit:
-        raise FileProblemError(f"is larger than {limit} octets", "check that it is the right file")
+    content = read_octets(path, limit)
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -37,6 +42,14 @@ def read_text(path: Path, limit: int) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         place = Place(line, len(content[line_start : error.start].decode("utf-8")) + 1)
         raise FileProblemError("is not text in UTF-8", _recode(content), place) from error
+
+
+def read_octets(path: Path, limit: int) -> bytes:
+    """The octets of a regular file of at most `limit`. Raises FileProblemError."""
+    content = _read(path, limit)
+    if len(content) > limit:
+        raise FileProblemError(f"is larger than {limit} octets", "check that it is the right file")
+    return content
 
 
 def _read(path: Path, limit: int) -> bytes:

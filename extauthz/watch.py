@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
-from extauthz.policyfile.files import Stamp, stamp
+from extauthz.files import Stamp, stamp
 
 __all__ = ["watch"]
 

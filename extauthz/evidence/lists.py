@@ -1,0 +1,315 @@
+"""The CRLs of all sources that a policy names: read, verified, and kept up to date.
+
+Nothing of this is in the path of a check. A check looks into `crls`, which is swapped when a newer
+list has been read in a worker and verified. A list once accepted counts until a newer one of its
+CA takes its place or its nextUpdate has passed, whatever happens to the source meanwhile.
+"""
+
+import asyncio
+import logging
+import multiprocessing
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from extauthz.ca import CaCertificate
+from extauthz.crl import Crl, CrlError
+from extauthz.evidence.fetch import Fetcher, FetchError, Validators
+from extauthz.evidence.kept import KeptFile
+from extauthz.evidence.reading import MAX_OCTETS, read_lists
+from extauthz.files import Stamp, stamp
+from extauthz.revocation import CrlSource
+
+__all__ = ["Lists", "Source"]
+
+LARGE_OCTETS = 512 * 1024
+"""From this size on a file is read in a process of its own: reading holds the interpreter."""
+FETCH_SECONDS = 120.0
+FIRST_FETCH_SECONDS = 3.0
+"""How long a new policy waits for the first list of a URL of which none is kept."""
+FIRST_RETRY_SECONDS = 2.0
+JITTER = 0.1
+"""Share by which the time of a fetch is moved, so that many servers do not ask at once."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Source:
+    """What has come from one source so far."""
+
+    source: CrlSource
+    authorities: frozenset[CaCertificate]
+    """The CAs whose lists are looked for: those of all subscriptions that name the source."""
+    by_issuer: dict[bytes, tuple[Crl, ...]] = field(default_factory=dict)
+    """The lists that count, by `CaCertificate.identity`."""
+    problem: str | None = None
+    """What was wrong with the last reading."""
+    results: Counter[str] = field(default_factory=Counter)
+    """Readings of a file or directory, fetches of a URL: `new`, `unchanged`, `failed`."""
+    last_success: datetime | None = None
+    files: Mapping[Path, Stamp] = field(default_factory=dict)
+    """Local files as they were before they were read last."""
+
+    @property
+    def lists(self) -> Iterable[Crl]:
+        return (crl for crls in self.by_issuer.values() for crl in crls)
+
+    def accept(self, crls: Sequence[Crl]) -> list[str]:
+        """Take over lists that are authentic and not older than those that are here.
+
+        Returns what is wrong with the others.
+        """
+        problems: list[str] = []
+        for crl in crls:
+            faults: list[str] = []
+            for ca in self.authorities:
+                if (fault := crl.fault_as_issued_by(ca)) is None:
+                    faults = self._replace(ca.identity, crl)
+                    break
+                if ca.subject.public_bytes() == crl.issuer_name:
+                    faults.append(fault)
+            else:
+                faults = faults or ["it is of no CA that the policy names"]
+            problems += [f"the CRL of {crl.issuer!r}: {fault}" for fault in faults]
+        return problems
+
+    def _replace(self, issuer: bytes, crl: Crl) -> list[str]:
+        """Put a list in the place of the one that covers the same certificates."""
+        others: list[Crl] = []
+        for known in self.by_issuer.get(issuer, ()):
+            if _part(known) != _part(crl):
+                others.append(known)
+            elif (why := _goes_back(known, crl)) is not None:
+                return [why]
+        self.by_issuer[issuer] = (*others, crl)
+        return []
+
+
+def _part(crl: Crl) -> tuple[bool, bool, bool]:
+    """Which of a CA's lists it is; each kind has its own succession."""
+    return crl.covers_users, crl.covers_cas, crl.is_delta
+
+
+def _goes_back(known: Crl, crl: Crl) -> str | None:
+    """RFC 5280 5.2.3: the number of a CA's lists only ever grows."""
+    if known.number is not None and (crl.number is None or crl.number < known.number):
+        return f"its number {crl.number} is older than {known.number}, which is known already"
+    if crl.this_update < known.this_update:
+        return f"it is of {crl.this_update.isoformat()}, and a newer one is known already"
+    return None
+
+
+class Lists:
+    """Holds the sources, reads them in workers, and follows their changes."""
+
+    def __init__(self, fetcher: Fetcher, directory: Path) -> None:
+        self._fetcher = fetcher
+        self._directory = directory
+        """Where fetched lists are kept."""
+        self.sources: dict[CrlSource, Source] = {}
+        self._followers: dict[CrlSource, asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crl")
+        self._processes: Executor | None = None
+
+    def crls(self, source: CrlSource, issuer: bytes) -> Sequence[Crl]:
+        """The lists of one CA from one source."""
+        found = self.sources.get(source)
+        return () if found is None else found.by_issuer.get(issuer, ())
+
+    async def prepare(self, wanted: Mapping[CrlSource, frozenset[CaCertificate]]) -> None:
+        """Have the lists of these sources ready, as far as they are to be had at once."""
+        fresh: list[Source] = []
+        for source, authorities in wanted.items():
+            known = self.sources.get(source)
+            if known is None:
+                known = self.sources[source] = Source(source, authorities)
+                fresh.append(known)
+            elif known.authorities != authorities:
+                known.authorities = authorities
+                fresh.append(known)
+        await asyncio.gather(*(self._read_at_once(each) for each in fresh))
+
+    def retain(self, wanted: Iterable[CrlSource]) -> None:
+        """Forget all other sources."""
+        for source in set(self.sources).difference(wanted):
+            del self.sources[source]
+            if (follower := self._followers.pop(source, None)) is not None:
+                follower.cancel()
+
+    @property
+    def files(self) -> dict[Path, Stamp]:
+        """The local files as they were before they were read last."""
+        return {path: seen for each in self.sources.values() for path, seen in each.files.items()}
+
+    async def reread(self) -> None:
+        """Read the local sources again of which a file has changed."""
+        for source in list(self.sources.values()):
+            if not source.source.is_url:
+                changed = await asyncio.to_thread(_changed, source.files)
+                if changed:
+                    await self._read_local(source)
+
+    async def close(self) -> None:
+        for follower in self._followers.values():
+            follower.cancel()
+        await asyncio.gather(*self._followers.values(), return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._processes is not None:
+            self._processes.shutdown(wait=False, cancel_futures=True)
+
+    async def _read_at_once(self, source: Source) -> None:
+        if not source.source.is_url:
+            await self._read_local(source)
+            return
+        kept = KeptFile(self._directory, source.source.location)
+        if await asyncio.to_thread(kept.content.exists):
+            await self._take(source, [kept.content])
+        if source.source not in self._followers:
+            first = asyncio.Event()
+            follower = asyncio.create_task(self._follow(source, kept, first))
+            self._followers[source.source] = follower
+            if not source.by_issuer:
+                try:
+                    async with asyncio.timeout(FIRST_FETCH_SECONDS):
+                        await first.wait()
+                except TimeoutError:
+                    pass
+
+    async def _read_local(self, source: Source) -> None:
+        paths, source.files = await asyncio.to_thread(_local, Path(source.source.location))
+        await self._take(source, paths)
+
+    async def _take(self, source: Source, paths: Sequence[Path]) -> bool:
+        """Read files and take over what they hold; say whether all of it was good."""
+        problems: list[str] = [] if paths else ["it holds no file"]
+        before = set(map(id, source.lists))
+        for path in paths:
+            try:
+                crls = await self._run(path)
+            except CrlError as error:
+                problems.append(f"{path.name}: {error}")
+            else:
+                problems += source.accept(crls)
+        source.results["failed" if problems else "new"] += 1
+        self._tell(source, "; ".join(problems) or None, before)
+        return not problems
+
+    def _tell(self, source: Source, problem: str | None, before: set[int]) -> None:
+        location = source.source.location
+        if problem is None:
+            source.last_success = datetime.now(UTC)
+        for crl in source.lists:
+            if id(crl) not in before:
+                number = "without number" if crl.number is None else f"number {crl.number}"
+                logger.info("CRL of %r from %s: %s, %d entries, until %s", crl.issuer, location,
+                            number, crl.entries, crl.next_update.isoformat())  # fmt: skip
+        if problem is not None and problem != source.problem:
+            logger.warning("CRLs from %s: %s", location, problem)
+        elif problem is None and source.problem is not None:
+            logger.info("CRLs from %s: good again", location)
+        source.problem = problem
+
+    async def _run(self, path: Path) -> list[Crl]:
+        """Read one file where it does not keep checks from being answered."""
+        loop = asyncio.get_running_loop()
+        size = await asyncio.to_thread(_size, path)
+        if size < LARGE_OCTETS:
+            return await loop.run_in_executor(self._threads, read_lists, path)
+        if self._processes is None:
+            self._processes = ProcessPoolExecutor(
+                max_workers=1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+                # What a large list took is given back when its reader ends.
+                max_tasks_per_child=1,
+            )
+        try:
+            return await loop.run_in_executor(self._processes, read_lists, path)
+        except BrokenProcessPool as error:
+            self._processes = None
+            raise CrlError("the process that read it died: is there enough memory?") from error
+
+    async def _follow(self, source: Source, kept: KeptFile, first: asyncio.Event) -> None:
+        """Fetch a URL again and again, until cancelled."""
+        failures = 0
+        while True:
+            if await self._fetch(source, kept):
+                failures = 0
+                pause = source.source.refresh.total_seconds()
+                pause = max(1.0, min([pause, *_seconds_left(source)]))
+            else:
+                pause = min(
+                    FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16),
+                    max(FIRST_RETRY_SECONDS, source.source.refresh.total_seconds()),
+                )
+                failures += 1
+            first.set()
+            await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
+
+    async def _fetch(self, source: Source, kept: KeptFile) -> bool:
+        try:
+            await asyncio.to_thread(_make_private, kept.directory)
+            validators = await asyncio.to_thread(kept.validators) if source.by_issuer else None
+            fetched = await self._fetcher.download(
+                source.source.location, kept.arriving, ca_file=source.source.ca_file,
+                validators=validators or Validators(), limit=MAX_OCTETS, seconds=FETCH_SECONDS,
+            )  # fmt: skip
+            if fetched is None:
+                source.results["unchanged"] += 1
+                self._tell(source, None, set(map(id, source.lists)))
+                return True
+            if not await self._take(source, [kept.arriving]):
+                return False
+            await asyncio.to_thread(kept.keep, fetched.validators)
+        except FetchError as error:
+            source.results["failed"] += 1
+            self._tell(source, str(error), set(map(id, source.lists)))
+            return False
+        except OSError as error:
+            source.results["failed"] += 1
+            problem = f"it cannot be kept in {kept.directory}: {error.strerror}"
+            self._tell(source, problem, set(map(id, source.lists)))
+            return False
+        return True
+
+
+def _local(location: Path) -> tuple[list[Path], dict[Path, Stamp]]:
+    """The files of a source, and everything whose change is a reason to read them again.
+
+    Of a directory, what is hidden is left out, as are directories in it: Kubernetes' `..data`.
+    """
+    seen = {location: stamp(location)}
+    if not location.is_dir():
+        return [location], seen
+    try:
+        found = sorted(path for path in location.iterdir() if not path.name.startswith("."))
+    except OSError:
+        found = []
+    files = [path for path in found if not path.is_dir()]
+    return files, seen | {path: stamp(path) for path in files}
+
+
+def _changed(files: Mapping[Path, Stamp]) -> bool:
+    return any(stamp(path) != seen for path, seen in files.items())
+
+
+def _size(path: Path) -> int:
+    return stamp(path)[2]
+
+
+def _make_private(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _seconds_left(source: Source) -> Iterable[float]:
+    """Until each list that counts has to be replaced."""
+    now = datetime.now(UTC)
+    return ((crl.next_update - now) / timedelta(seconds=1) for crl in source.lists)

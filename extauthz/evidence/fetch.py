@@ -55,7 +55,10 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=CONNECTIONS_PER_HOST),
+            # One that is kept may be closed at the other end, which a POST finds out too late.
+            connector=aiohttp.TCPConnector(
+                limit=0, limit_per_host=CONNECTIONS_PER_HOST, force_close=True
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers={hdrs.USER_AGENT: "extauthz", hdrs.ACCEPT_ENCODING: "identity"},

@@ -8,11 +8,15 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from extauthz.evidence.fetch import Validators
 
 __all__ = ["KeptFile", "state_directory"]
+
+
+_NUMBERS = count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +30,31 @@ class KeptFile:
     def content(self) -> Path:
         return self.directory / f"{self._stem}.crl"
 
-    @property
     def arriving(self) -> Path:
-        return self.directory / f"{self._stem}.new"
+        """A place for what is fetched, that nobody else writes to: not another process either."""
+        return self.directory / f"{self._stem}.{os.getpid()}-{next(_NUMBERS)}.new"
 
     def validators(self) -> Validators:
         """What the server said of the content; nothing when that is lost or damaged."""
         try:
             said = json.loads(self._said.read_bytes())
+            if not isinstance(said, dict) or said.get("sha256") != _digest(self.content):
+                return Validators()
         except (OSError, ValueError):
-            return Validators()
-        if not isinstance(said, dict) or said.get("url") != self.url:
             return Validators()
         return Validators(_header(said.get("etag")), _header(said.get("last_modified")))
 
-    def keep(self, validators: Validators) -> None:
+    def keep(self, arrived: Path, validators: Validators) -> None:
         """Make what arrived the content. Raises OSError where that cannot be."""
-        # In this order a crash in between leaves no validators for a content that is not there.
-        self._said.unlink(missing_ok=True)
-        with self.arriving.open("rb") as file:
+        with arrived.open("rb") as file:
             os.fsync(file.fileno())
-        self.arriving.replace(self.content)
         said = {
             "url": self.url,
+            "sha256": _digest(arrived),
             "etag": validators.etag,
             "last_modified": validators.last_modified,
         }
+        arrived.replace(self.content)
         self._said.write_text(json.dumps(said))
 
     @property
@@ -69,6 +72,11 @@ def state_directory() -> Path:
         return Path(given.partition(":")[0])
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "extauthz"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _header(value: object) -> str | None:

@@ -6,6 +6,7 @@ CA takes its place or its nextUpdate has passed, whatever happens to the source 
 """
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import random
@@ -84,6 +85,8 @@ class Source:
         """Put a list in the place of the one that covers the same certificates."""
         others: list[Crl] = []
         for known in self.by_issuer.get(issuer, ()):
+            if known == crl:
+                return []
             if _part(known) != _part(crl):
                 others.append(known)
             elif (why := _goes_back(known, crl)) is not None:
@@ -176,11 +179,9 @@ class Lists:
             follower = asyncio.create_task(self._follow(source, kept, first))
             self._followers[source.source] = follower
             if not source.by_issuer:
-                try:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FIRST_FETCH_SECONDS):
                         await first.wait()
-                except TimeoutError:
-                    pass
 
     async def _read_local(self, source: Source) -> None:
         paths, source.files = await asyncio.to_thread(_local, Path(source.source.location))
@@ -255,30 +256,34 @@ class Lists:
             await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
 
     async def _fetch(self, source: Source, kept: KeptFile) -> bool:
+        """Fetch a URL once; say whether that went well."""
+        arriving = kept.arriving()
         try:
             await asyncio.to_thread(_make_private, kept.directory)
             validators = await asyncio.to_thread(kept.validators) if source.by_issuer else None
             fetched = await self._fetcher.download(
-                source.source.location, kept.arriving, ca_file=source.source.ca_file,
+                source.source.location, arriving, ca_file=source.source.ca_file,
                 validators=validators or Validators(), limit=MAX_OCTETS, seconds=FETCH_SECONDS,
             )  # fmt: skip
             if fetched is None:
                 source.results["unchanged"] += 1
                 self._tell(source, None, set(map(id, source.lists)))
-                return True
-            if not await self._take(source, [kept.arriving]):
+            elif await self._take(source, [arriving]):
+                await asyncio.to_thread(kept.keep, arriving, fetched.validators)
+            else:
                 return False
-            await asyncio.to_thread(kept.keep, fetched.validators)
         except FetchError as error:
-            source.results["failed"] += 1
-            self._tell(source, str(error), set(map(id, source.lists)))
-            return False
+            return self._failed(source, str(error))
         except OSError as error:
-            source.results["failed"] += 1
-            problem = f"it cannot be kept in {kept.directory}: {error.strerror}"
-            self._tell(source, problem, set(map(id, source.lists)))
-            return False
+            return self._failed(source, f"it cannot be kept in {kept.directory}: {error.strerror}")
+        finally:
+            await asyncio.to_thread(_remove, arriving)
         return True
+
+    def _failed(self, source: Source, problem: str) -> bool:
+        source.results["failed"] += 1
+        self._tell(source, problem, set(map(id, source.lists)))
+        return False
 
 
 def _local(location: Path) -> tuple[list[Path], dict[Path, Stamp]]:
@@ -307,6 +312,11 @@ def _size(path: Path) -> int:
 
 def _make_private(directory: Path) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _seconds_left(source: Source) -> Iterable[float]:

@@ -1,0 +1,176 @@
+"""A real HTTP server for lists and answers: slow, broken, lying, redirecting, endless."""
+
+import contextlib
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from extauthz.demo.authority import Credential
+from tests.wire.envoy_process import LOOPBACK
+
+Behaviour: TypeAlias = Callable[[BaseHTTPRequestHandler, bytes], None]
+"""Answers one request, whose body is given, in whatever way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that the server got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    """By lower-case name."""
+
+
+@dataclass
+class HttpServer:
+    """Serves, on a port of its own, whatever the test has put at a path."""
+
+    credential: Credential | None = None
+    """For https."""
+    directory: Path | None = None
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    asked: list[Asked] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                outer.asked.append(Asked(self.command, self.path, headers))
+                self.close_connection = True
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
+                    outer.behaviours.get(self.path, status(404))(self, body)
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
+        self._server.daemon_threads = True
+        self._server.block_on_close = False
+        if self.credential is not None and self.directory is not None:
+            self.credential.write(self.directory, "https")
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.directory / "https.pem", self.directory / "https-key.pem")
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def url(self, path: str) -> str:
+        scheme = "http" if self.credential is None else "https"
+        return f"{scheme}://{LOOPBACK}:{self._server.server_address[1]}{path}"
+
+    def count(self, path: str) -> int:
+        return sum(asked.path == path for asked in self.asked)
+
+
+def content(body: bytes, etag: str | None = None, **headers: str) -> Behaviour:
+    """A whole answer; 304 to who has it already."""
+
+    def behave(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        is_known = etag is not None and handler.headers.get("if-none-match") == etag
+        handler.send_response(304 if is_known else 200)
+        if etag is not None:
+            handler.send_header("etag", etag)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        if not is_known:
+            handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        if not is_known:
+            handler.wfile.write(body)
+
+    return behave
+
+
+def computed(answer: Callable[[bytes], bytes]) -> Behaviour:
+    """Whatever a function makes of the request's body."""
+
+    def behave(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        content(answer(body))(handler, body)
+
+    return behave
+
+
+def status(code: int) -> Behaviour:
+    def behave(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(code)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    return behave
+
+
+def redirect(to: str) -> Behaviour:
+    def behave(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(302)
+        handler.send_header("location", to)
+        handler.send_header("content-length", "0")
+        handler.end_headers()
+
+    return behave
+
+
+def hang(seconds: float = 20.0) -> Behaviour:
+    """Takes the request and says nothing."""
+
+    def behave(_: BaseHTTPRequestHandler, __: bytes) -> None:
+        time.sleep(seconds)
+
+    return behave
+
+
+def slow(body: bytes, seconds: float) -> Behaviour:
+    """The whole answer, after some time."""
+
+    def behave(handler: BaseHTTPRequestHandler, request: bytes) -> None:
+        time.sleep(seconds)
+        content(body)(handler, request)
+
+    return behave
+
+
+def broken(body: bytes) -> Behaviour:
+    """Half of what was announced."""
+
+    def behave(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("content-length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body[: len(body) // 2])
+
+    return behave
+
+
+def endless() -> Behaviour:
+    def behave(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        while True:
+            handler.wfile.write(b"x" * 65536)
+
+    return behave

@@ -1,0 +1,181 @@
+"""Which lists may be used, whose they are, and what they say."""
+
+import pickle
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509 import ReasonFlags
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from extauthz.crl import Crl, CrlError
+from extauthz.demo.authority import authority, key_usage, name, new_key
+from extauthz.evidence.reading import read_lists
+from tests.revocation.made import HOUR, NOW, ca, crl, entry, scope
+from tests.revocation.openssl_ca import OpensslCa
+
+ACME = authority(name("Acme CA"))
+OTHER = authority(name("Other CA"))
+RSA = authority(name("RSA CA"), key=rsa.generate_private_key(65537, 2048))
+BASIC_CA = (x509.BasicConstraints(ca=True, path_length=None), True)
+NO_CRL_SIGN = authority(name("No"), [BASIC_CA, (key_usage("key_cert_sign"), True)])
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+ISSUER = [x509.DirectoryName(name("X"))]
+POINT = [x509.UniformResourceIdentifier("http://pki.example/1.crl")]
+GOOD = crl(ACME, [1, 2**159 - 1])
+
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "not a readable CRL"),
+    "garbage": (b"<html>", "not a readable CRL"),
+    "certificate": (ACME.der, "not a readable CRL"),
+    "cut off": (GOOD[:-1], "not a readable CRL"),
+    "followed by something": (GOOD + b"\x00", "not a readable CRL"),
+    "indirect": (crl(ACME, [], scope(indirect_crl=True)), "indirect"),
+    "indirect by an entry": (
+        crl(ACME, [entry(1, None, (x509.CertificateIssuer(ISSUER), True))]),
+        "indirect"),
+    "partition": (crl(ACME, [], scope(full_name=POINT)), "one distribution point"),
+    "some reasons": (
+        crl(ACME, [], scope(only_some_reasons=frozenset([ReasonFlags.key_compromise]))),
+        "some reasons"),
+    "attribute certificates": (
+        crl(ACME, [], scope(only_contains_attribute_certs=True)), "attribute certificates"),
+    "unknown critical extension": (crl(ACME, [], (UNKNOWN, True)), "1.3.6.1.4.1.99999.1"),
+    "unknown critical extension of an entry": (
+        crl(ACME, [entry(1, None, (UNKNOWN, True))]), "1.3.6.1.4.1.99999.1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("octets", "why"), REFUSED.values(), ids=REFUSED)
+def test_list_that_may_not_be_used_is_refused_with_the_reason(octets: bytes, why: str) -> None:
+    with pytest.raises(CrlError, match=why):
+        Crl.read(octets)
+
+
+NOT_ITS_OWN = {
+    "another name": (crl(OTHER), ACME, "issued by"),
+    "another key of that name": (crl(authority(name("Acme CA"))), ACME, "did not sign"),
+    "signed by another CA": (crl(ACME, signed_by=OTHER), ACME, "did not sign"),
+    "signed by another kind of key": (crl(ACME, signed_by=RSA), ACME, "did not sign"),
+    "key identifier of another key": (
+        crl(ACME, [], (x509.AuthorityKeyIdentifier.from_issuer_public_key(new_key().public_key()),
+                       False)), ACME, "authority key identifier"),
+    "CA without cRLSign": (crl(NO_CRL_SIGN), NO_CRL_SIGN, "cRLSign"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("octets", "issuer", "why"), NOT_ITS_OWN.values(), ids=NOT_ITS_OWN)
+def test_list_that_is_not_the_cas_own_is_told_apart(
+    octets: bytes, issuer: object, why: str
+) -> None:
+    """Vault, Bouncy Castle and wolfSSL believed lists that the CA had not signed."""
+    fault = Crl.read(octets).fault_as_issued_by(ca(issuer))  # type: ignore[arg-type]
+    assert fault is not None
+    assert why in fault
+
+
+@pytest.mark.parametrize("issuer", [ACME, RSA, authority(name("C"), [BASIC_CA])], ids=lambda c:
+                         c.certificate.subject.rfc4514_string())  # fmt: skip
+def test_list_of_the_ca_is_its_own(issuer: object) -> None:
+    octets = crl(issuer)  # type: ignore[arg-type]
+    assert Crl.read(octets).fault_as_issued_by(ca(issuer)) is None  # type: ignore[arg-type]
+
+
+def test_list_says_since_when_and_why() -> None:
+    """What a list gives as reason is what the operator reads."""
+    made = Crl.read(crl(ACME, [entry(7, ReasonFlags.key_compromise), 9], number=5))
+    seven, nine = made.entry(7), made.entry(9)
+    assert seven is not None
+    assert nine is not None
+    assert (seven.revoked_at, seven.reason) == (NOW - HOUR, "keyCompromise")
+    assert nine.reason == "unspecified"
+    assert made.entry(8) is None
+    assert (made.number, made.entries, made.next_update) == (5, 2, NOW + HOUR)
+
+
+def test_list_of_one_kind_of_certificates_covers_no_other() -> None:
+    users = Crl.read(crl(ACME, [], scope(only_contains_user_certs=True)))
+    cas = Crl.read(crl(ACME, [], scope(only_contains_ca_certs=True)))
+    assert (users.covers_users, users.covers_cas) == (True, False)
+    assert (cas.covers_users, cas.covers_cas) == (False, True)
+
+
+def test_delta_adds_and_never_lifts() -> None:
+    delta = Crl.read(crl(
+        ACME, [entry(1), entry(2, ReasonFlags.remove_from_crl)], (x509.DeltaCRLIndicator(1), True),
+        number=2,
+    ))  # fmt: skip
+    assert delta.is_delta
+    assert delta.entry(1) is not None
+    assert delta.entry(2) is None
+
+
+def test_weak_signature_is_refused() -> None:
+    with pytest.raises(CrlError, match="signed over"):
+        Crl.read(crl(RSA, hashed_with=hashes.SHA224()))
+
+
+def test_lists_of_openssl_are_read(tmp_path: Path) -> None:
+    """With extensions and, as `openssl ca` makes them by default, without."""
+    own = OpensslCa(tmp_path / "ca")
+    alice, bob = own.issue("alice"), own.issue("bob")
+    own.revoke(alice)
+    file = tmp_path / "crl.pem"
+    for version_1 in (False, True):
+        file.write_bytes(b"Explanatory text\n" + own.crl(version_1=version_1))
+        (read,) = read_lists(file)
+        assert read.fault_as_issued_by(ca(own.credential)) is None
+        assert read.entry(alice.certificate.serial_number) is not None
+        assert read.entry(bob.certificate.serial_number) is None
+
+
+@pytest.mark.parametrize(("content", "why"), [
+    (b"-----BEGIN X509 CRL-----\nAAAA", "does not end"),
+    (b"-----BEGIN X509 CRL-----\n*\n-----END X509 CRL-----\n", "base64"),
+    (b"\xff-----BEGIN X509 CRL-----", "neither DER nor PEM"),
+    (ACME.pem.encode(), "something else"),
+    (b"", "not a readable CRL"),
+])  # fmt: skip
+def test_file_that_holds_no_list_says_so(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "crl").write_bytes(content)
+    with pytest.raises(CrlError, match=why):
+        read_lists(tmp_path / "crl")
+
+
+SERIALS = st.integers(1, 2**159 - 1)
+
+
+@settings(max_examples=60, deadline=timedelta(seconds=2))
+@given(st.sets(SERIALS, max_size=40), st.lists(SERIALS, max_size=10))
+def test_look_up_finds_what_is_listed_and_nothing_else(listed: set[int], others: list[int]) -> None:
+    """Whatever the serial numbers and their lengths, also after the way from a worker process."""
+    read = pickle.loads(pickle.dumps(Crl.read(crl(ACME, listed))))
+    assert all(read.entry(serial) is not None for serial in listed)
+    assert all(read.entry(serial) is None for serial in {*others, 0, 2**160} - listed)
+    assert read.fault_as_issued_by(ca(ACME)) is None
+
+
+CHANGES = st.one_of(
+    st.tuples(st.integers(0, len(GOOD) - 1), st.integers(1, 255)).map(
+        lambda flip: bytes(b ^ flip[1] if i == flip[0] else b for i, b in enumerate(GOOD))),
+    st.integers(0, len(GOOD) - 1).map(lambda end: GOOD[:end]),
+    st.binary(max_size=200),
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(CHANGES)
+def test_changed_list_is_never_believed_and_never_raises(octets: bytes) -> None:
+    """Of whatever bit is changed, nothing but CrlError comes, and never another list."""
+    try:
+        read = Crl.read(octets)
+    except CrlError:
+        return
+    original = Crl.read(GOOD)
+    if read.fault_as_issued_by(ca(ACME)) is None:
+        assert (read.entries, read.next_update) == (original.entries, original.next_update)
+        assert read.entry(1) == original.entry(1)

@@ -1,0 +1,208 @@
+"""Asking OCSP responders: real ones, lying ones, slow ones, dead ones."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.x509 import ocsp as x509_ocsp
+
+from extauthz.demo.authority import Credential, authority, name, user
+from extauthz.evidence import responders as responders_module
+from extauthz.evidence.fetch import Fetcher
+from extauthz.evidence.responders import MAX_FAILURES, Responders
+from extauthz.ocsp import CertIdHash, CertStatus, Question
+from extauthz.revocation import Answered, Inquiry, NotAnswered, OcspPolicy
+from tests.revocation import servers
+from tests.revocation.made import HOUR, NOW, answer, ca
+from tests.revocation.openssl_ca import OpensslCa
+from tests.revocation.servers import HttpServer, computed
+
+ACME = authority(name("Acme CA"))
+ALICE = user(ACME, "Alice", "alice@acme.example")
+SERIAL = ALICE.certificate.serial_number
+
+
+@pytest.fixture
+def server() -> Iterator[HttpServer]:
+    with HttpServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def asker() -> AsyncIterator[Responders]:
+    async with Fetcher() as fetcher:
+        made = Responders(fetcher)
+        yield made
+        await made.close()
+
+
+def inquiry(url: str, issuer: Credential = ACME, serial: int = SERIAL) -> Inquiry:
+    return Inquiry(url, Question(ca(issuer), serial), OcspPolicy(url))
+
+
+async def outcome(asker: Responders, question: Inquiry) -> Answered | NotAnswered | None:
+    await asker.ask([question])
+    return asker.answered(question)
+
+
+def good(_: bytes) -> bytes:
+    return answer(ACME, SERIAL)
+
+
+@pytest.mark.parametrize("algorithm", CertIdHash)
+@pytest.mark.parametrize("is_delegated", [False, True], ids=["CA", "delegate"])
+async def test_responder_of_openssl_is_understood(
+    tmp_path: Path, asker: Responders, algorithm: CertIdHash, *, is_delegated: bool
+) -> None:
+    """RFC 6960 by somebody else's hands: good, revoked, unknown; our nonce comes back."""
+    own = OpensslCa(tmp_path / "ca")
+    alice, bob = own.issue("alice"), own.issue("bob")
+    own.revoke(bob)
+    signer = own.issue("OCSP", section="responder") if is_delegated else None
+    with own.responder(signer) as url:
+        policy = OcspPolicy(url, cert_id_hash=algorithm, require_nonce=True)
+        for serial, expected in (
+            (alice.certificate.serial_number, CertStatus.GOOD),
+            (bob.certificate.serial_number, CertStatus.REVOKED),
+            (0x999999, CertStatus.UNKNOWN),
+        ):
+            question = Inquiry(url, Question(ca(own.credential), serial), policy)
+            said = await outcome(asker, question)
+            assert isinstance(said, Answered), said
+            assert said.answer.status is expected
+
+
+WRONG = {
+    "dead": (servers.status(500), "HTTP 500"),
+    "redirecting": (servers.redirect("http://169.254.169.254/"), "redirects are not followed"),
+    "broken": (servers.broken(good(b"")), "no answer"),
+    "endless": (servers.endless(), "larger than"),
+    "compressed": (servers.content(good(b""), content_encoding="gzip"), "compressed"),
+    "of HTML": (servers.content(b"<html>"), "not readable"),
+    "lying about another certificate": (servers.content(answer(ACME, 1)), "not about"),
+    "somebody else": (
+        servers.content(answer(ACME, SERIAL, signer=authority(name("Evil")))), "not the CA's"),
+    "repeating an old answer": (
+        servers.content(answer(ACME, SERIAL, nonce=b"old" * 8)), "nonce is not ours"),
+    "stale": (
+        servers.content(answer(ACME, SERIAL, this_update=NOW - 9 * HOUR, next_update=NOW - HOUR)),
+        "stale"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("behaviour", "why"), WRONG.values(), ids=WRONG)
+async def test_responder_that_is_wrong_leaves_it_unknown(
+    server: HttpServer, asker: Responders, behaviour: servers.Behaviour, why: str
+) -> None:
+    server.behaviours["/"] = behaviour
+    said = await outcome(asker, inquiry(server.url("/")))
+    assert isinstance(said, NotAnswered)
+    assert why in said.why
+
+
+async def test_many_checks_ask_once(server: HttpServer, asker: Responders) -> None:
+    server.behaviours["/"] = servers.slow(good(b""), 0.2)
+    question = inquiry(server.url("/"))
+    await asyncio.gather(*(asker.ask([question]) for _ in range(50)))
+    assert isinstance(asker.answered(question), Answered)
+    await asker.ask([question])
+    assert server.count("/") == 1
+
+
+async def test_check_does_not_wait_for_a_slow_responder(
+    server: HttpServer, asker: Responders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question goes on without the check; its answer is there for the next one."""
+    monkeypatch.setattr(responders_module, "WAIT_SECONDS", 0.05)
+    server.behaviours["/"] = servers.slow(good(b""), 0.4)
+    question = inquiry(server.url("/"))
+    assert await outcome(asker, question) is None
+    await asyncio.sleep(0.6)
+    assert isinstance(asker.answered(question), Answered)
+    assert server.count("/") == 1
+
+
+async def test_responder_that_hangs_is_given_up(
+    server: HttpServer, asker: Responders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responders_module, "REQUEST_SECONDS", 0.1)
+    server.behaviours["/"] = servers.hang(1)
+    said = await outcome(asker, inquiry(server.url("/")))
+    assert isinstance(said, NotAnswered)
+    assert "within" in said.why
+
+
+async def test_responder_that_fails_is_left_alone_and_tried_again(
+    server: HttpServer, asker: Responders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The circuit breaker: nobody asks, nobody waits, and then one question tells."""
+    monkeypatch.setattr(responders_module, "FIRST_PAUSE_SECONDS", 0.3)
+    url = server.url("/")
+    for serial in range(1, MAX_FAILURES + 4):
+        await asker.ask([inquiry(url, serial=serial)])
+    assert server.count("/") == MAX_FAILURES
+    (responder,) = asker.responders.values()
+    assert responder.results == {"failed": MAX_FAILURES, "skipped": 3}
+
+    server.behaviours["/"] = computed(good)
+    await asyncio.sleep(0.35)
+    assert isinstance(await outcome(asker, inquiry(url)), Answered)
+    assert responder.results["good"] == 1
+
+
+async def test_answer_in_use_is_asked_for_again_before_it_ends(
+    server: HttpServer, asker: Responders
+) -> None:
+    server.behaviours["/"] = computed(good)
+    refreshing = asyncio.create_task(asker.refresh())
+    url = server.url("/")
+    used = replace(inquiry(url), policy=OcspPolicy(url, max_age=timedelta(seconds=2)))
+    unused = replace(used, policy=OcspPolicy(url, max_age=timedelta(seconds=2), require_nonce=True))
+    await asker.ask([used])
+    await asker.ask([unused])
+    before = server.count("/")
+    deadline = time.monotonic() + 4
+    while server.count("/") == before and time.monotonic() < deadline:
+        assert isinstance(asker.answered(used), Answered)
+        await asyncio.sleep(0.05)
+    refreshing.cancel()
+    assert server.count("/") == before + 1
+
+
+async def test_refresh_that_fails_takes_no_good_answer_away(
+    server: HttpServer, asker: Responders
+) -> None:
+    server.behaviours["/"] = computed(good)
+    question = inquiry(server.url("/"))
+    await asker.ask([question])
+    server.behaviours["/"] = servers.status(503)
+    await asker._inquire(question)  # noqa: SLF001 (what a refresh does)
+    assert isinstance(asker.answered(question), Answered)
+
+
+async def test_answer_ends_with_its_next_update_or_what_the_policy_allows(
+    server: HttpServer, asker: Responders
+) -> None:
+    """The first of nextUpdate, max_age, and the end of the responder's own certificate."""
+    soon = datetime.now(UTC) + timedelta(minutes=5)
+    server.behaviours["/soon"] = servers.content(answer(ACME, SERIAL, next_update=soon))
+    server.behaviours["/"] = servers.content(answer(ACME, SERIAL, next_update=None))
+    first = await outcome(asker, inquiry(server.url("/soon")))
+    second = await outcome(asker, inquiry(server.url("/")))
+    assert isinstance(first, Answered)
+    assert isinstance(second, Answered)
+    assert timedelta(minutes=5) < first.until - NOW < timedelta(minutes=7)
+    assert timedelta(minutes=59) < second.until - NOW < timedelta(minutes=62)
+
+
+async def test_revoked_is_what_the_answer_says(server: HttpServer, asker: Responders) -> None:
+    server.behaviours["/"] = servers.content(
+        answer(ACME, SERIAL, status=x509_ocsp.OCSPCertStatus.REVOKED)
+    )
+    said = await outcome(asker, inquiry(server.url("/")))
+    assert isinstance(said, Answered)
+    assert said.answer.status is CertStatus.REVOKED

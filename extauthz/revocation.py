@@ -316,7 +316,8 @@ def _allowed(responders: Iterable[str], allowed_hosts: frozenset[str]) -> Iterat
             )
         except ValueError:
             continue
-        if allowed and url.scheme in {"http", "https"} and responder.isprintable():
+        plain = responder.isprintable() and "@" not in url.netloc and " " not in responder
+        if allowed and plain and url.scheme in {"http", "https"}:
             yield responder
 
 

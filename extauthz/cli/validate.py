@@ -1,16 +1,20 @@
 """`extauthz validate`: everything that is wrong with a policy file, or what it says."""
 
 import argparse
+import asyncio
 import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from extauthz.cli import evidence
 from extauthz.policy import Policy, Subscription
 from extauthz.policyfile.loader import load
 from extauthz.policyfile.problems import Problem, Severity, counted, printable
+from extauthz.revocation import Revocation
 
 __all__ = ["add_to", "run"]
 
@@ -20,24 +24,36 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "validate",
         help="check a policy file",
         description="Check a policy file and the files that it names. Exit status 1 when it has"
-        " errors, or when a subscription admits nobody because its signing certificates lapsed.",
+        " errors, or when a subscription admits nobody because its signing certificates or CRLs"
+        " lapsed.",
     )
     command.add_argument("file", type=Path, metavar="FILE", help="the policy file")
     command.add_argument("--json", action="store_true", help="report as JSON")
+    command.add_argument(
+        "--online", action="store_true", help="fetch the CRLs and ask the OCSP responders, too"
+    )
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     loaded = load(options.file, datetime.now(UTC))
-    bad = any(problem.severity is not Severity.WARNING for problem in loaded.problems)
+    problems = list(loaded.problems)
+    if loaded.policy is not None and any(
+        subscription.revocation for subscription in loaded.policy.subscriptions.values()
+    ):
+        # What the gathering logs is reported here, each with what to do about it.
+        logging.disable(logging.CRITICAL)
+        today = evidence.problems(options.file, loaded.policy, online=options.online)
+        problems += asyncio.run(today)
+    bad = any(problem.severity is not Severity.WARNING for problem in problems)
     if options.json:
-        print(json.dumps(_report(loaded.policy, loaded.problems, valid=not bad), indent=2))
+        print(json.dumps(_report(loaded.policy, problems, valid=not bad), indent=2))
     else:
-        for problem in loaded.problems:
+        for problem in problems:
             print(problem, file=sys.stderr if bad else sys.stdout)
         if loaded.policy is not None:
             print(_table(loaded.policy.subscriptions.values()))
-        print(_verdict(options.file, loaded.problems))
+        print(_verdict(options.file, problems))
     return 1 if bad else 0
 
 
@@ -77,9 +93,13 @@ def _report(
                 "mode": subscription.mode,
                 "hosts": subscription.hosts,
                 "verify_email": subscription.verify_email,
+                "identity": subscription.identity,
+                "max_intermediates": subscription.trust.max_intermediates,
+                "revocation": _revocation(subscription.revocation),
                 "accounts": len(subscription.accounts),
                 "signing_certificates": [
                     {
+                        "label": signing.label,
                         "subject": signing.facts.subject,
                         "not_after": signing.facts.not_after.isoformat(),
                         "sha256": signing.facts.fingerprint,
@@ -89,6 +109,19 @@ def _report(
             }
             for subscription in subscriptions
         ],
+    }
+
+
+def _revocation(revocation: Revocation | None) -> dict[str, object] | None:
+    if revocation is None:
+        return None
+    ocsp = revocation.ocsp
+    return {
+        "require": revocation.scope,
+        "if_unknown": "allow" if revocation.allow_unknown else "deny",
+        "crl": [source.location for source in revocation.crls],
+        "ocsp": None if ocsp is None else ocsp.responder or sorted(ocsp.allowed_hosts),
+        "blocked": len(revocation.blocked.fingerprints) + len(revocation.blocked.serials),
     }
 
 

@@ -7,6 +7,7 @@ of the environment are not used.
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -156,7 +157,9 @@ class Fetcher:
             reason = error.certificate_error
             raise FetchError(f"its TLS certificate is not accepted: {reason}") from error
         except aiohttp.ClientConnectorError as error:
-            raise FetchError(f"no connection: {error.os_error.strerror or error}") from error
+            number = error.os_error.errno
+            why = str(error.os_error) if number is None or number < 0 else os.strerror(number)
+            raise FetchError(f"no connection: {why}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise FetchError(f"no answer: {str(error) or type(error).__name__}") from error
 

@@ -59,9 +59,12 @@ class GatheredEvidence:
         """Have responders asked, and wait for them as long as a check may."""
         await self.responders.ask(inquiries)
 
-    async def prepare(self, policy: Policy) -> None:
+    async def prepare(self, policy: Policy, *, online: bool = True) -> None:
         """Gather what a policy will need, before it takes effect."""
-        await self.lists.prepare(_wanted(policy))
+        wanted = _wanted(policy)
+        await self.lists.prepare(
+            {s: known for s, known in wanted.items() if online or not s.is_url}
+        )
 
     def settle(self, policy: Policy) -> None:
         """Forget what no policy needs any more, once this one is in force."""

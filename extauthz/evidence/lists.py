@@ -195,7 +195,8 @@ class Lists:
             try:
                 crls = await self._run(path)
             except CrlError as error:
-                problems.append(f"{path.name}: {error}")
+                is_alone = source.source.is_url or str(path) == source.source.location
+                problems.append(str(error) if is_alone else f"{path.name}: {error}")
             else:
                 problems += source.accept(crls)
         source.results["failed" if problems else "new"] += 1

@@ -120,6 +120,10 @@ class Responders:
         if tasks:
             await asyncio.wait(tasks, timeout=WAIT_SECONDS)
 
+    async def try_out(self, inquiry: Inquiry) -> None:
+        """Ask, and wait for whatever comes of it."""
+        await self._ask(inquiry)
+
     async def refresh(self) -> None:
         """Ask again for what is in use before it runs out, until cancelled."""
         while True:

@@ -3,8 +3,9 @@
 #     docker build --tag extauthz:local .
 #     docker run --read-only --cap-drop ALL --volume "$PWD/policy:/etc/extauthz:ro" extauthz:local
 #
-# It needs no capability and writes no file. Mount the policy's directory, never the file alone: a
-# file that is mounted by itself does not change when it is replaced by a rename.
+# It needs no capability, and writes no file but the CRLs that it fetches, where a policy names URLs:
+# for these, mount a volume at /var/lib/extauthz. Mount the policy's directory, never the file alone:
+# a file that is mounted by itself does not change when it is replaced by a rename.
 
 FROM python:3.13.16-slim-bookworm AS base
 
@@ -15,7 +16,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # Without pip of its own: nothing can be installed into it later.
-RUN python -m venv --without-pip /opt/extauthz
+RUN python -m venv --without-pip /opt/extauthz && mkdir --mode=0700 /state
 COPY requirements.lock ./
 # What the second command installs builds the wheel, and stays behind in this stage.
 RUN python -m pip --python /opt/extauthz/bin/python install \
@@ -39,9 +40,12 @@ LABEL org.opencontainers.image.title="extauthz" \
 ENV PATH="/opt/extauthz/bin:${PATH}" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    PYTHONSAFEPATH=1
+    PYTHONSAFEPATH=1 \
+    STATE_DIRECTORY=/var/lib/extauthz
 COPY --from=build /opt/extauthz /opt/extauthz
-# Numbers, so that Kubernetes' `runAsNonRoot` can see that it is not root. No file is this user's.
+# Empty. A new volume takes the owner of the directory that it is mounted over.
+COPY --from=build --chown=10001:10001 /state /var/lib/extauthz
+# Numbers, so that Kubernetes' `runAsNonRoot` can see that it is not root.
 USER 10001:10001
 WORKDIR /
 # Checks; and /healthz, /readyz and /metrics.

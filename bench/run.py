@@ -23,6 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+import big_list
+import first_sight
+
 from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
 from extauthz.check import CheckRequest, Login
@@ -64,7 +67,11 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as directory:
         through_http(Path(directory), options.seconds, options.rounds)
-    first_sight()
+    first_sight.chains()
+    first_sight.lists()
+    first_sight.hostile()
+    big_list.cost()
+    big_list.while_it_reloads()
     scaling()
     return 0
 
@@ -174,19 +181,6 @@ def cpu_seconds(program: Program) -> float:
 def peak_mb(program: Program) -> float:
     status = Path(f"/proc/{program.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1000  # type: ignore[index]
-
-
-def first_sight() -> None:
-    """What a certificate costs that was never seen: parsed, verified, decided."""
-    now = datetime.now(UTC)
-    headers = [forwarded(user(CA, f"User {n}", f"u{n}@s0.example")) for n in range(300)]
-    accounts = Accounts(Account(f"u{n}", address(f"u{n}@s0.example")) for n in range(len(headers)))
-    snapshot = Snapshot(Policy([subscription(0, accounts)]), 1)
-    began = time.process_time()
-    for header in headers:
-        assert snapshot.check(request(0, xfcc.read(header)), now).allowed
-    each = (time.process_time() - began) / len(headers)
-    print(f"First sight of a P-256 certificate: {each * 1e3:.3f} ms CPU (aim: under 0.5)\n")
 
 
 def scaling() -> None:

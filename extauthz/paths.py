@@ -99,7 +99,8 @@ class _Sent:
         if subject not in self._read:
             usable: list[CaCertificate] = []
             unusable: list[str] = []
-            for der in self._unread.get(subject, ()):
+            # More of one name could not be told apart within the bound anyway.
+            for der in self._unread.get(subject, ())[:MAX_SIGNATURES]:
                 try:
                     usable.append(CaCertificate.read(der))
                 except UnusableError as error:

@@ -70,8 +70,13 @@ def state_directory() -> Path:
     """Where state belongs: systemd's STATE_DIRECTORY, or else what XDG says."""
     if given := os.environ.get("STATE_DIRECTORY"):
         return Path(given.partition(":")[0])
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "extauthz"
+    if base := os.environ.get("XDG_STATE_HOME"):
+        return Path(base) / "extauthz"
+    try:
+        return Path.home() / ".local" / "state" / "extauthz"
+    except RuntimeError:
+        # A user without a home, as many services are.
+        return Path("/var/lib/extauthz")
 
 
 def _digest(path: Path) -> str:

@@ -10,6 +10,8 @@ import pytest
 
 from extauthz.demo.authority import Validity, authority, name
 from tests.cli.conftest import COMMAND, ENVIRONMENT, POLICY, Company, Run, days_from_now, extauthz
+from tests.revocation.made import HOUR, NOW, crl
+from tests.revocation.servers import HttpServer, content
 
 SECOND = """\
   widget:
@@ -126,11 +128,15 @@ class TestJson:
                     "mode": "enforce",
                     "hosts": ["acme.example.com"],
                     "verify_email": True,
+                    "identity": "email",
+                    "max_intermediates": 0,
+                    "revocation": None,
                     "accounts": 2,
                 }
             ],
         }
-        assert set(signing) == {"subject", "not_after", "sha256"}
+        assert set(signing) == {"label", "subject", "not_after", "sha256"}
+        assert signing["label"] == "acme-ca.pem"
         assert signing["subject"] == "CN=Acme CA"
         assert 3648 < days_from_now(signing["not_after"]) < 3650
         assert len(signing["sha256"]) == 64
@@ -283,3 +289,67 @@ def test_a_large_and_bad_policy_is_reported_whole(company: Company, extauthz_her
     done = extauthz_here("validate", company.policy)
     assert len(done.stderr.splitlines()) == 1000
     assert done.stdout.endswith(": 1000 errors, 0 warnings\n")
+
+
+class TestRevocation:
+    """What lists and responders are worth today; from the network only when told so."""
+
+    def write(self, company: Company, revocation: str) -> Path:
+        return company.write(POLICY + f"    revocation: {revocation}\n")
+
+    def test_list_that_is_right_is_no_problem(self, company: Company) -> None:
+        (company.directory / "acme.crl").write_bytes(crl(company.ca, [1]))
+        done = extauthz("validate", "--json", self.write(company, "{crl: [acme.crl]}"))
+        assert (done.returncode, done.stderr) == (0, "")
+        report = json.loads(done.stdout)
+        assert report["problems"] == []
+        assert report["subscriptions"][0]["revocation"] == {
+            "require": "leaf", "if_unknown": "deny", "ocsp": None, "blocked": 0,
+            "crl": [str(company.directory / "acme.crl")],
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(("unknown", "severity", "status"), [
+        ("deny", "lapsed", 1), ("allow", "warning", 0),
+    ])  # fmt: skip
+    def test_stale_list_is_told_before_users_are_refused(
+        self, company: Company, unknown: str, severity: str, status: int
+    ) -> None:
+        """uds-core 2393: air-gapped sites must see when each list goes stale."""
+        stale = crl(company.ca, this_update=NOW - 3 * HOUR, next_update=NOW - HOUR)
+        (company.directory / "acme.crl").write_bytes(stale)
+        policy = self.write(company, f"{{crl: [acme.crl], if_unknown: {unknown}}}")
+        done = extauthz("validate", policy)
+        assert done.returncode == status
+        said = f"{severity}: 'acme': no CRL counts today of 'CN=Acme CA'"
+        assert said in done.stderr + done.stdout
+
+    def test_file_that_is_no_list_is_named(self, company: Company) -> None:
+        (company.directory / "acme.crl").write_text("x")
+        done = extauthz("validate", self.write(company, "{crl: [acme.crl, gone.crl]}"))
+        first, second, third = done.stderr.splitlines()
+        assert "acme.crl': it is not a readable CRL" in first
+        assert "gone.crl': cannot be read: No such file or directory" in second
+        assert "no CRL counts today" in third
+
+    def test_network_is_tried_only_when_told_so(self, company: Company) -> None:
+        with HttpServer() as server:
+            server.behaviours["/acme.crl"] = content(crl(company.ca, [1]))
+            server.behaviours["/ocsp"] = content(b"<html>")
+            crl_url, ocsp_url = server.url("/acme.crl"), server.url("/ocsp")
+            policy = self.write(
+                company, f"{{crl: ['{crl_url}'], ocsp: {{responder: '{ocsp_url}'}}}}"
+            )
+            offline = extauthz("validate", policy)
+            assert (offline.returncode, offline.stderr, server.asked) == (0, "", [])
+            online = extauthz("validate", "--online", policy)
+            assert online.returncode == 0
+            assert "OCSP responder" in online.stdout
+            assert "not readable" in online.stdout
+            assert server.count("/acme.crl") == server.count("/ocsp") == 1
+
+    def test_server_that_is_not_there_is_told(self, company: Company) -> None:
+        policy = self.write(company, "{crl: ['http://127.0.0.1:1/acme.crl']}")
+        done = extauthz("validate", "--online", policy)
+        assert done.returncode == 1
+        assert "no connection: Connection refused" in done.stderr
+        assert "lapsed: 'acme': no CRL counts today" in done.stderr

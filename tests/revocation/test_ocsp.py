@@ -1,7 +1,7 @@
 """Which answers of a responder may be believed."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,7 @@ RSA = authority(name("RSA CA"), key=rsa.generate_private_key(65537, 2048))
 SERIAL = 0xA11CE
 NONCE = b"n" * 32
 TOLERANCE = timedelta(seconds=60)
+SLACK = timedelta(seconds=5)
 OCSP_SIGNING = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False)
 NO_CHECK = (x509.OCSPNoCheck(), False)
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
@@ -45,7 +46,7 @@ def delegate(*extensions: Extension, issuer: Credential = ACME, **kwargs: object
 
 
 def believed(octets: bytes, issuer: Credential = ACME, *, require_nonce: bool = False) -> Answer:
-    terms = Terms(NONCE, require_nonce, NOW, TOLERANCE)
+    terms = Terms(NONCE, require_nonce, datetime.now(UTC), TOLERANCE)
     return read_answer(octets, Question(ca(issuer), SERIAL), terms)
 
 
@@ -62,9 +63,9 @@ BELIEVED: dict[str, Callable[[], Answer]] = {
     "our nonce": lambda: believed(answer(ACME, SERIAL, nonce=NONCE), require_nonce=True),
     "no nextUpdate": lambda: believed(answer(ACME, SERIAL, next_update=None)),
     "nextUpdate within the tolerance": lambda: believed(
-        answer(ACME, SERIAL, next_update=NOW - TOLERANCE)),
+        answer(ACME, SERIAL, next_update=datetime.now(UTC) - TOLERANCE + SLACK)),
     "thisUpdate within the tolerance": lambda: believed(
-        answer(ACME, SERIAL, this_update=NOW + TOLERANCE)),
+        answer(ACME, SERIAL, this_update=datetime.now(UTC) + TOLERANCE - SLACK)),
 }  # fmt: skip
 
 

@@ -195,8 +195,9 @@ async def test_answer_ends_with_its_next_update_or_what_the_policy_allows(
     second = await outcome(asker, inquiry(server.url("/")))
     assert isinstance(first, Answered)
     assert isinstance(second, Answered)
-    assert timedelta(minutes=5) < first.until - NOW < timedelta(minutes=7)
-    assert timedelta(minutes=59) < second.until - NOW < timedelta(minutes=62)
+    now = datetime.now(UTC)
+    assert timedelta(minutes=5) < first.until - now < timedelta(minutes=7)
+    assert timedelta(minutes=59) < second.until - now < timedelta(minutes=61)
 
 
 async def test_revoked_is_what_the_answer_says(server: HttpServer, asker: Responders) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from extauthz.crl import Crl, CrlError
 from extauthz.demo.authority import authority, key_usage, name, new_key
 from extauthz.evidence.reading import read_lists
+from tests.damage import damaged
 from tests.revocation.made import HOUR, NOW, ca, crl, entry, scope
 from tests.revocation.openssl_ca import OpensslCa
 
@@ -159,16 +160,8 @@ def test_look_up_finds_what_is_listed_and_nothing_else(listed: set[int], others:
     assert read.fault_as_issued_by(ca(ACME)) is None
 
 
-CHANGES = st.one_of(
-    st.tuples(st.integers(0, len(GOOD) - 1), st.integers(1, 255)).map(
-        lambda flip: bytes(b ^ flip[1] if i == flip[0] else b for i, b in enumerate(GOOD))),
-    st.integers(0, len(GOOD) - 1).map(lambda end: GOOD[:end]),
-    st.binary(max_size=200),
-)  # fmt: skip
-
-
 @settings(max_examples=400)
-@given(CHANGES)
+@given(damaged(GOOD))
 def test_changed_list_is_never_believed_and_never_raises(octets: bytes) -> None:
     """Of whatever bit is changed, nothing but CrlError comes, and never another list."""
     try:

@@ -40,6 +40,7 @@ from extauthz.ocsp import CertStatus, OcspError, Question, Terms, read_answer
 from extauthz.policy import Subscription
 from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered, Revocation
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.damage import damaged
 from tests.revocation.made import HOUR, NOW, answer, ca, crl
 
 SOURCE = CrlSource("some")
@@ -209,20 +210,6 @@ def test_list_that_lets_pass_does_so_with_openssl(  # noqa: PLR0917 (what a list
                next_update=NOW + last * HOUR, signed_by=signer)  # fmt: skip
     if passes(LEAF.der, SOUND_SUB.der, made):
         assert openssl_passes(LEAF.der, SOUND_SUB.der, made)
-
-
-def damaged(whole: bytes) -> st.SearchStrategy[bytes]:
-    return st.one_of(
-        st.tuples(st.integers(0, len(whole) - 1), st.integers(1, 255)).map(
-            lambda flip: bytes(b ^ flip[1] if i == flip[0] else b for i, b in enumerate(whole))
-        ),
-        st.tuples(st.integers(0, len(whole) - 1), st.integers(1, 8)).map(
-            lambda cut: whole[: cut[0]] + whole[cut[0] + cut[1] :]
-        ),
-        st.tuples(st.integers(0, len(whole)), st.binary(min_size=1, max_size=4)).map(
-            lambda extra: whole[: extra[0]] + extra[1] + whole[extra[0] :]
-        ),
-    )
 
 
 GOOD_LIST = crl(SOUND_SUB, [1])

@@ -33,6 +33,7 @@ __all__ = [
     "extension",
     "key_weakness",
     "responders",
+    "subject_emails",
 ]
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -234,13 +235,16 @@ def _emails(subject: x509.Name, extensions: x509.Extensions) -> tuple[str, ...]:
     if names is not None:
         found += names.get_values_for_type(x509.RFC822Name)
         found += _other_names(names, SMTP_UTF8_MAILBOX)
-    if not found:
-        found = [
-            value.decode("latin-1") if isinstance(value, bytes) else value
-            for attribute in subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
-            for value in [attribute.value]
-        ]
-    return tuple(found)
+    return tuple(found) or subject_emails(subject)
+
+
+def subject_emails(subject: x509.Name) -> tuple[str, ...]:
+    """The emailAddress attributes of a subject (RFC 5280 4.1.2.6), as written."""
+    return tuple(
+        value.decode("latin-1") if isinstance(value, bytes) else value
+        for attribute in subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS)
+        for value in [attribute.value]
+    )
 
 
 def _principal_names(extensions: x509.Extensions) -> tuple[str, ...]:

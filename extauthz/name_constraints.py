@@ -2,8 +2,8 @@
 
 `cryptography` holds DNS names, IP addresses and rfc822Names against them. It does not look at an
 emailAddress in the subject nor at a SmtpUTF8Mailbox, and passes over forms of names that it has no
-rule for. Emails are therefore held against the constraints here, wherever they stand, and what
-nobody has a rule for is refused.
+rule for. Emails are therefore held against the constraints here, wherever they stand (in the
+subject even beside a subjectAltName, as OpenSSL does), and what nobody has a rule for is refused.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from cryptography import x509
 
 from extauthz.ca import CaCertificate
-from extauthz.certificate import PeerCertificate, extension
+from extauthz.certificate import PeerCertificate, extension, subject_emails
 from extauthz.email import EmailAddress
 
 __all__ = ["never_satisfiable", "violation"]
@@ -25,6 +25,7 @@ def violation(peer: PeerCertificate, issuers: Sequence[CaCertificate]) -> str | 
     `issuers` begin with the issuer of the peer certificate and end with the trust anchor.
     """
     below = [peer.parsed]
+    emails = dict.fromkeys((*peer.emails, *subject_emails(peer.parsed.subject)))
     for issuer in issuers:
         constraints = extension(issuer.parsed.extensions, x509.NameConstraints)
         if constraints is not None:
@@ -32,7 +33,7 @@ def violation(peer: PeerCertificate, issuers: Sequence[CaCertificate]) -> str | 
             if form is not None:
                 subject = issuer.facts.subject
                 return f"{subject!r} constrains names of the form {form}: that is not supported"
-            for email in peer.emails:
+            for email in emails:
                 if (fault := _against(email, constraints)) is not None:
                     return f"{fault} by the name constraints of {issuer.facts.subject!r}"
         below.append(issuer.parsed)

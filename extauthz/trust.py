@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Self
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -50,11 +51,12 @@ class SigningCertificate:
     def read(cls, der: bytes, label: str = "") -> Self:
         """Read a signing certificate.
 
-        Raises UnusableError as `CaCertificate.read` does, and for name constraints under which
-        nobody could ever pass.
+        Raises UnusableError as `CaCertificate.read` does, and for extensions with which no path
+        validation could ever succeed.
         """
         ca = CaCertificate.read(der)
-        if (why := name_constraints.never_satisfiable(ca)) is not None:
+        why = name_constraints.never_satisfiable(ca) or _never_processed(ca)
+        if why is not None:
             raise UnusableError(why)
         validation = (
             PolicyBuilder()
@@ -211,6 +213,17 @@ def _unsigned(path: Path) -> Finding | None:
     return None
 
 
+def _never_processed(ca: CaCertificate) -> str | None:
+    """An extension for which path validation refuses everything that the CA signs."""
+    for each in ca.parsed.extensions:
+        if each.critical and not isinstance(each.value, _PROCESSED_WHERE_CRITICAL):
+            oid = each.oid.dotted_string
+            return f"it has the critical extension {oid}, which is not supported"
+        if isinstance(each.value, x509.ExtendedKeyUsage) and not _CLIENT_PURPOSES & set(each.value):
+            return "its extended key usage lacks clientAuth"
+    return None
+
+
 def _must_sign_certificates(
     _policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
 ) -> None:
@@ -230,6 +243,16 @@ def _must_sign_certificates(
 # All else stays: critical extensions that nobody processes are refused, key and signature
 # algorithms are those of the WebPKI, name constraints are applied, and those of a kind that the
 # library cannot apply are refused.
+_PROCESSED_WHERE_CRITICAL = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.NameConstraints,
+    x509.SubjectAlternativeName,
+)
+_CLIENT_PURPOSES = {
+    ExtendedKeyUsageOID.CLIENT_AUTH,
+    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+}
 _CA_EXTENSIONS = (
     ExtensionPolicy.webpki_defaults_ca()
     .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)

@@ -7,13 +7,13 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat import asn1
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from extauthz.accounts import Account, Accounts
-from extauthz.ca import CaCertificate
+from extauthz.ca import CaCertificate, UnusableError
 from extauthz.certificate import PeerCertificate
 from extauthz.check import Login
 from extauthz.decision import decide
@@ -138,10 +138,15 @@ ALICE = CA.issue(
 )  # fmt: skip
 PLAIN = CA.issue(name("Plain"))
 RSA_3072 = CA.issue(name("R"), key=rsa.generate_private_key(65537, 3072))
+DSA = CA.issue(name("D"), key=dsa.generate_private_key(2048))
 ED25519 = CA.issue(name("E"), key=ed25519.Ed25519PrivateKey.generate())
 YEAR = CA.issue(name("Y"), validity=Validity.days(-1, 364))
 TWO_DOMAINS = user(CA, "Two", "a@acme.example", "a@other.example")
 SUBDOMAIN = user(CA, "Sub", "a@mail.acme.example")
+
+
+def test_dsa_key_is_refused() -> None:
+    assert reasons(DSA) == {Reason.WEAK_KEY}
 
 
 def one_of(**given: str) -> Requirements:
@@ -273,6 +278,9 @@ CONSTRAINED: dict[str, tuple[Credential, Credential, bool]] = {
         NOT_BANK.issue(x509.Name([
             x509.NameAttribute(NameOID.EMAIL_ADDRESS, "a@ok.example"),
             x509.NameAttribute(NameOID.EMAIL_ADDRESS, "ceo@bank.example")])), NOT_BANK, False),
+    "in the subject, not permitted, beside one that is": (
+        ACME_ONLY.issue(name("A", email="a@evil.example"),
+                        [san(x509.RFC822Name("a@acme.example"))]), ACME_ONLY, False),
     "in the subject, host below": (
         in_subject(ACME_ONLY, "a@mail.acme.example"), ACME_ONLY, False),
     "below a domain": (in_subject(BELOW_ACME, "a@mail.acme.example"), BELOW_ACME, True),
@@ -308,6 +316,47 @@ def test_name_constraints_hold_wherever_the_name_stands(
     """RFC 5280 4.2.1.10, RFC 9598 6; Go and Bouncy Castle let the last of these pass."""
     found = {finding.reason for finding in findings(leaf, anchor=anchor)}
     assert found == (set() if passes else {Reason.CHAIN_INVALID})
+
+
+OID = x509.ObjectIdentifier
+SERVER_AUTH = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+ANY_PURPOSE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
+POINT = x509.DistributionPoint(
+    [x509.UniformResourceIdentifier("http://pki.example/")], None, None, None
+)
+OF_ANCHORS: dict[str, tuple[Extension, bool]] = {
+    "unknown, critical": ((x509.UnrecognizedExtension(MARK, b"\x05\x00"), True), False),
+    "unknown": ((x509.UnrecognizedExtension(MARK, b"\x05\x00"), False), True),
+    "policyConstraints, critical": ((x509.PolicyConstraints(0, None), True), False),
+    "policyConstraints": ((x509.PolicyConstraints(0, None), False), True),
+    "inhibitAnyPolicy, critical": ((x509.InhibitAnyPolicy(0), True), False),
+    "policyMappings, critical": (
+        (x509.UnrecognizedExtension(OID("2.5.29.33"), b"\x30\x00"), True), False),
+    "certificatePolicies, critical": ((policies(POLICY)[0], True), False),
+    "cRLDistributionPoints, critical": ((x509.CRLDistributionPoints([POINT]), True), False),
+    "subjectKeyIdentifier, critical": ((x509.SubjectKeyIdentifier(b"x" * 20), True), False),
+    "extendedKeyUsage, critical": ((SERVER_AUTH, True), False),
+    "extendedKeyUsage for servers": ((SERVER_AUTH, False), False),
+    "extendedKeyUsage for anything": ((ANY_PURPOSE, False), True),
+    "subjectAltName, critical": ((x509.SubjectAlternativeName([x509.DNSName("x")]), True), True),
+    "nameConstraints": ((x509.NameConstraints([x509.DNSName("x.example")], None), False), True),
+    "nameConstraints, critical": (
+        (x509.NameConstraints([x509.DNSName("x.example")], None), True), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("extension", "works"), OF_ANCHORS.values(), ids=OF_ANCHORS)
+def test_signing_certificate_that_can_never_work_is_told_when_configured(
+    extension: Extension,
+    works: bool,  # noqa: FBT001
+) -> None:
+    """What is taken works: no extension is found out about by the first user who is refused."""
+    anchor = authority(name("X"), [BASIC_CA, (key_usage("key_cert_sign"), True), extension])
+    if works:
+        assert findings(user(anchor, "A", "a@acme.example"), anchor=anchor) == []
+    else:
+        with pytest.raises(UnusableError):
+            SigningCertificate.read(anchor.der)
 
 
 def account_check(

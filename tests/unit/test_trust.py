@@ -201,6 +201,7 @@ def by_openssl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sign = ["x509", "-req", "-in", "alice.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem"]
     openssl(made, *sign, "-extfile", "v3.cnf", "-out", "good.pem")
     openssl(made, *sign, "-extfile", "v3.cnf", "-sha1", "-out", "sha1.pem")
+    openssl(made, *sign, "-extfile", "v3.cnf", "-md5", "-out", "md5.pem")
     openssl(made, *sign, "-out", "v1.pem")
     return made
 
@@ -208,6 +209,7 @@ def by_openssl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("file", "expected"), [
     ("good.pem", set()),
     ("sha1.pem", {Reason.WEAK_KEY, Reason.SIGNATURE_INVALID}),
+    ("md5.pem", {Reason.WEAK_KEY, Reason.SIGNATURE_INVALID}),
     ("v1.pem", {Reason.CHAIN_INVALID}),
 ])  # fmt: skip
 def test_certificates_of_openssl(by_openssl: Path, file: str, expected: set[Reason]) -> None:

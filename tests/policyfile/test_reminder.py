@@ -1,0 +1,38 @@
+"""CA certificates that end soon, while the policy stays as it is."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from extauthz.demo.authority import Validity, authority, name
+from extauthz.policyfile.live import LivePolicy
+from extauthz.policyfile.reminder import remind
+from tests.policyfile.conftest import Workspace, policy
+
+
+@pytest.mark.parametrize(("days", "said"), [
+    (29, "expires soon"), (-1, "expired at"), (31, None),
+])  # fmt: skip
+async def test_operator_is_reminded_of_a_certificate_that_ends_soon(
+    make_workspace: Callable[[], Workspace],
+    caplog: pytest.LogCaptureFixture,
+    days: int,
+    said: str | None,
+) -> None:
+    """From 30 days before its end, again and again; not before."""
+    space = make_workspace()
+    made = authority(name("Short CA"), validity=Validity.days(-60, days))
+    (space.directory / "acme-ca.pem").write_text(made.pem)
+    live = LivePolicy(space.write(policy()))
+    assert await live.reload()
+    caplog.clear()
+    reminding = asyncio.create_task(remind(live, every=0.02))
+    await asyncio.sleep(0.2)
+    reminding.cancel()
+    about = [message for message in caplog.messages if "'CN=Short CA' of 'acme'" in message]
+    if said is None:
+        assert about == []
+    else:
+        assert len(about) > 1
+        assert said in about[0]

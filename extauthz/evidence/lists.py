@@ -54,7 +54,6 @@ class Source:
     """What was wrong with the last reading."""
     results: Counter[str] = field(default_factory=Counter)
     """Readings of a file or directory, fetches of a URL: `new`, `unchanged`, `failed`."""
-    last_success: datetime | None = None
     files: Mapping[Path, Stamp] = field(default_factory=dict)
     """Local files as they were before they were read last."""
 
@@ -68,31 +67,36 @@ class Source:
         Returns what is wrong with the others.
         """
         problems: list[str] = []
+        named: dict[bytes, list[CaCertificate]] = {}
+        for ca in self.authorities:
+            named.setdefault(ca.subject.public_bytes(), []).append(ca)
         for crl in crls:
-            faults: list[str] = []
-            for ca in self.authorities:
-                if (fault := crl.fault_as_issued_by(ca)) is None:
-                    faults = self._replace(ca.identity, crl)
-                    break
-                if ca.subject.public_bytes() == crl.issuer_name:
-                    faults.append(fault)
-            else:
-                faults = faults or ["it is of no CA that the policy names"]
-            problems += [f"the CRL of {crl.issuer!r}: {fault}" for fault in faults]
+            candidates = named.get(crl.issuer_name, [])
+            faults = {ca: crl.fault_as_issued_by(ca) for ca in candidates}
+            why = next(filter(None, faults.values()), "it is of no CA that the policy names")
+            own = next((ca for ca, fault in faults.items() if fault is None), None)
+            if own is not None:
+                why = self._replace(own.identity, crl) or ""
+            if why:
+                problems.append(f"the CRL of {crl.issuer!r}: {why}")
         return problems
 
-    def _replace(self, issuer: bytes, crl: Crl) -> list[str]:
-        """Put a list in the place of the one that covers the same certificates."""
+    def is_current(self, now: datetime) -> bool:
+        """Whether any list of the source is not stale."""
+        return any(crl.next_update > now for crl in self.lists)
+
+    def _replace(self, issuer: bytes, crl: Crl) -> str | None:
+        """Put a list in the place of the one that covers the same certificates, or say why not."""
         others: list[Crl] = []
         for known in self.by_issuer.get(issuer, ()):
             if known == crl:
-                return []
+                return None
             if _part(known) != _part(crl):
                 others.append(known)
             elif (why := _goes_back(known, crl)) is not None:
-                return [why]
+                return why
         self.by_issuer[issuer] = (*others, crl)
-        return []
+        return None
 
 
 def _part(crl: Crl) -> tuple[bool, bool, bool]:
@@ -205,8 +209,6 @@ class Lists:
 
     def _tell(self, source: Source, problem: str | None, before: set[int]) -> None:
         location = source.source.location
-        if problem is None:
-            source.last_success = datetime.now(UTC)
         for crl in source.lists:
             if id(crl) not in before:
                 number = "without number" if crl.number is None else f"number {crl.number}"
@@ -222,8 +224,20 @@ class Lists:
         """Read one file where it does not keep checks from being answered."""
         loop = asyncio.get_running_loop()
         size = await asyncio.to_thread(_size, path)
-        if size < LARGE_OCTETS:
-            return await loop.run_in_executor(self._threads, read_lists, path)
+        reader: Executor = self._threads if size < LARGE_OCTETS else self._process()
+        try:
+            return await loop.run_in_executor(reader, read_lists, path)
+        except (CrlError, asyncio.CancelledError):
+            raise
+        except BrokenProcessPool as error:
+            self._processes = None
+            raise CrlError("the process that read it died: is there enough memory?") from error
+        # A panic of a Rust library is no Exception; whatever it is, the others are read on.
+        except BaseException as error:
+            logger.critical("reading a CRL failed by a bug", exc_info=True)
+            raise CrlError(f"extauthz failed to read it: {type(error).__name__}") from error
+
+    def _process(self) -> Executor:
         if self._processes is None:
             self._processes = ProcessPoolExecutor(
                 max_workers=1,
@@ -233,25 +247,19 @@ class Lists:
                 # What a large list took is given back when its reader ends.
                 max_tasks_per_child=1,
             )
-        try:
-            return await loop.run_in_executor(self._processes, read_lists, path)
-        except BrokenProcessPool as error:
-            self._processes = None
-            raise CrlError("the process that read it died: is there enough memory?") from error
+        return self._processes
 
     async def _follow(self, source: Source, kept: KeptFile, first: asyncio.Event) -> None:
         """Fetch a URL again and again, until cancelled."""
         failures = 0
         while True:
-            if await self._fetch(source, kept):
+            usual = source.source.refresh.total_seconds()
+            # A list that is stale is asked for again like one that could not be had.
+            if await self._fetch(source, kept) and source.is_current(datetime.now(UTC)):
                 failures = 0
-                pause = source.source.refresh.total_seconds()
-                pause = max(1.0, min([pause, *_seconds_left(source)]))
+                pause = max(1.0, min([usual, *_seconds_left(source)]))
             else:
-                pause = min(
-                    FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16),
-                    max(FIRST_RETRY_SECONDS, source.source.refresh.total_seconds()),
-                )
+                pause = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 16), max(2.0, usual))
                 failures += 1
             first.set()
             await asyncio.sleep(pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
@@ -277,6 +285,10 @@ class Lists:
             return self._failed(source, str(error))
         except OSError as error:
             return self._failed(source, f"it cannot be kept in {kept.directory}: {error.strerror}")
+        # The source is asked again all the same.
+        except Exception as error:
+            logger.critical("fetching a CRL failed by a bug", exc_info=True)
+            return self._failed(source, f"extauthz failed to fetch it: {type(error).__name__}")
         finally:
             await asyncio.to_thread(_remove, arriving)
         return True
@@ -321,6 +333,7 @@ def _remove(path: Path) -> None:
 
 
 def _seconds_left(source: Source) -> Iterable[float]:
-    """Until each list that counts has to be replaced."""
+    """Until each list that is not stale has to be replaced."""
     now = datetime.now(UTC)
-    return ((crl.next_update - now) / timedelta(seconds=1) for crl in source.lists)
+    left = ((crl.next_update - now) / timedelta(seconds=1) for crl in source.lists)
+    return (seconds for seconds in left if seconds > 0)

@@ -165,7 +165,10 @@ class Responders:
             responder.failed(name, str(error))
             self._keep_failure(inquiry, str(error))
         # The check that waits for this must find a failure, and not nothing to be asked again.
-        except Exception as error:
+        # A panic of a Rust library is no Exception.
+        except BaseException as error:
+            if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, SystemExit)):
+                raise
             logger.critical("asking an OCSP responder failed by a bug", exc_info=True)
             responder.failed(name, type(error).__name__)
             self._keep_failure(inquiry, "a bug of extauthz")

@@ -76,7 +76,7 @@ def _lists(lists: Lists) -> Iterator[Metric]:
     for source in list(lists.sources.values()):
         location = source.source.location
         healthy.add_metric([location], int(source.problem is None))
-        for result, value in source.results.items():
+        for result, value in list(source.results.items()):
             results.add_metric([location, result], value)
         for identity, crls in list(source.by_issuer.items()):
             for crl in crls:

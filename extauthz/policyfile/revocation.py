@@ -5,7 +5,6 @@ policy stays, and one customer's list must not keep the policy of all from takin
 """
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from extauthz.policyfile.requirements import Report
 from extauthz.policyfile.schema import OcspModel, RevocationModel
 from extauthz.revocation import Blocked, CrlSource, OcspPolicy, Revocation, Scope
 
-__all__ = ["check", "files", "revocation"]
+__all__ = ["check", "revocation"]
 
 _HEX = re.compile(r"[0-9A-Fa-f]+(:[0-9A-Fa-f]+)*")
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:]+\](:[0-9]{1,5})?")
@@ -42,12 +41,6 @@ def check(node: Node | None, report: Report) -> None:
         _check_blocked(blocked, report)
     if not any(_says_something(node.values.get(key)) for key in ("crl", "ocsp", "blocked")):
         report(node.place, "`revocation` says nothing", "give `crl`, `ocsp` or `blocked`")
-
-
-def files(model: RevocationModel, beside: Path) -> Iterator[Path]:
-    """The files on which the meaning of the policy depends: those of CAs for https."""
-    if model.ca_file is not None:
-        yield beside / model.ca_file
 
 
 def revocation(model: RevocationModel, beside: Path) -> Revocation:

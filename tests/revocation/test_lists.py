@@ -316,3 +316,43 @@ async def test_slow_source_of_one_subscription_keeps_nobody_waiting(
     assert revoked(lists, fast) == {1}
     assert revoked(lists, slow, GLOBEX) == set()
     await until(lambda: revoked(lists, slow, GLOBEX) == {2})
+
+
+async def test_stale_list_of_a_url_is_asked_for_ever_more_rarely(
+    lists: Lists, server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CA that is dead for good must not be asked every second."""
+    monkeypatch.setattr(lists_module, "FIRST_RETRY_SECONDS", 0.1)
+    stale = crl(ACME, [1], this_update=NOW - 3 * HOUR, next_update=NOW - HOUR)
+    server.behaviours["/crl"] = content(stale)
+    source = await ready(lists, CrlSource(server.url("/crl")))
+    await asyncio.sleep(1.5)
+    assert 3 <= server.count("/crl") <= 5
+    assert revoked(lists, source) == {1}
+
+
+class Panic(BaseException):
+    """What a Rust library raises when it gives up; no Exception."""
+
+
+async def test_bug_in_reading_a_list_harms_no_other(
+    tmp_path: Path, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a hostile list sets off, the last good one stays and the next one is read."""
+
+    def panicking(_: Path) -> list[Crl]:
+        raise Panic
+
+    file = tmp_path / "acme.crl"
+    file.write_bytes(crl(ACME, [1]))
+    source = await ready(lists, CrlSource(str(file)))
+    with monkeypatch.context() as patched:
+        patched.setattr(lists_module, "read_lists", panicking)
+        file.write_bytes(crl(ACME, [2], number=2))
+        await lists.reread()
+    assert "extauthz failed to read it: Panic" in problem(lists, source)
+    assert revoked(lists, source) == {1}
+
+    file.write_bytes(crl(ACME, [3], number=3))
+    await lists.reread()
+    assert revoked(lists, source) == {3}

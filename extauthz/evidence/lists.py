@@ -25,6 +25,7 @@ from extauthz.evidence.fetch import Fetcher, FetchError, Validators
 from extauthz.evidence.kept import KeptFile
 from extauthz.evidence.reading import MAX_OCTETS, read_lists
 from extauthz.files import Stamp, stamp
+from extauthz.quoting import printable, quoted
 from extauthz.revocation import CrlSource
 
 __all__ = ["Lists", "Source"]
@@ -208,14 +209,14 @@ class Lists:
         return not problems
 
     def _tell(self, source: Source, problem: str | None, before: set[int]) -> None:
-        location = source.source.location
+        location = printable(source.source.location)
         for crl in source.lists:
             if id(crl) not in before:
                 number = "without number" if crl.number is None else f"number {crl.number}"
-                logger.info("CRL of %r from %s: %s, %d entries, until %s", crl.issuer, location,
-                            number, crl.entries, crl.next_update.isoformat())  # fmt: skip
+                logger.info("CRL of %s from %s: %s, %d entries, until %s", quoted(crl.issuer),
+                            location, number, crl.entries, crl.next_update.isoformat())  # fmt: skip
         if problem is not None and problem != source.problem:
-            logger.warning("CRLs from %s: %s", location, problem)
+            logger.warning("CRLs from %s: %s", location, printable(problem))
         elif problem is None and source.problem is not None:
             logger.info("CRLs from %s: good again", location)
         source.problem = problem

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from extauthz.cache import BoundedCache
 from extauthz.evidence.fetch import Fetcher, FetchError
 from extauthz.ocsp import OcspError, Terms, encode_request, read_answer
+from extauthz.quoting import printable
 from extauthz.revocation import CLOCK_TOLERANCE, Answered, Inquiry, NotAnswered
 
 __all__ = ["LATENCY_BUCKETS", "Responder", "Responders"]
@@ -73,7 +74,7 @@ class Responder:
             pause = min(pause, MAX_PAUSE_SECONDS)
             self.paused_until = time.monotonic() + pause
             logger.warning("OCSP responder %s failed %d times, last: %s; not asked for %g s",
-                           name, self.failures, why, pause)  # fmt: skip
+                           name, self.failures, printable(why), pause)  # fmt: skip
 
     def succeeded(self, name: str, status: str) -> None:
         self.results[status] += 1

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from extauthz.files import Place
+from extauthz.quoting import MAX_QUOTED, printable, quoted
 
 __all__ = [
     "MAX_QUOTED",
@@ -15,9 +16,6 @@ __all__ = [
     "printable",
     "quoted",
 ]
-
-MAX_QUOTED = 200
-"""Longest text of a file that a message repeats, in characters."""
 
 
 class Severity(StrEnum):
@@ -64,23 +62,3 @@ class Problem:
 def counted(count: int, noun: str) -> str:
     """A number of things, in words."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def quoted(text: str) -> str:
-    """Text of a file as a message repeats it: in quotes, printable, and not too long to read.
-
-    Unlike Python's own, these quotes leave a backslash single: names in certificates have them.
-    """
-    return f"'{printable(text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + '…')}'"
-
-
-def printable(text: str) -> str:
-    """Text on one line, with escapes for whatever would steer a terminal instead of being read.
-
-    Names in certificates, of files and in the policy are other people's input.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )

@@ -158,11 +158,8 @@ class Lists:
 
     async def reread(self) -> None:
         """Read the local sources again of which a file has changed."""
-        for source in list(self.sources.values()):
-            if not source.source.is_url:
-                changed = await asyncio.to_thread(_changed, source.files)
-                if changed:
-                    await self._read_local(source)
+        for source in await asyncio.to_thread(_changed, list(self.sources.values())):
+            await self._read_local(source)
 
     async def close(self) -> None:
         for follower in self._followers.values():
@@ -316,8 +313,13 @@ def _local(location: Path) -> tuple[list[Path], dict[Path, Stamp]]:
     return files, seen | {path: stamp(path) for path in files}
 
 
-def _changed(files: Mapping[Path, Stamp]) -> bool:
-    return any(stamp(path) != seen for path, seen in files.items())
+def _changed(sources: Iterable[Source]) -> list[Source]:
+    """The local sources of which a file is not as it was."""
+    return [
+        source
+        for source in sources
+        if any(stamp(path) != seen for path, seen in source.files.items())
+    ]
 
 
 def _size(path: Path) -> int:

@@ -17,13 +17,14 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from extauthz.accounts import Accounts
 from extauthz.certificate import PeerCertificate
+from extauthz.check import CheckRequest
 from extauthz.crl import Crl
 from extauthz.decision import Decision, decide
 from extauthz.demo.authority import Credential, authority, key_usage, name, user
 from extauthz.findings import Reason
 from extauthz.fingerprint import fingerprints
 from extauthz.ocsp import Answer, CertStatus
-from extauthz.policy import Subscription
+from extauthz.policy import Policy, Subscription
 from extauthz.revocation import (
     CLOCK_TOLERANCE,
     Answered,
@@ -35,6 +36,7 @@ from extauthz.revocation import (
     Revocation,
     Scope,
 )
+from extauthz.snapshot import Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors
 from tests.revocation.made import HOUR, NOW, ca, crl, scope
 
@@ -265,3 +267,32 @@ def test_revoked_intermediate_leaves_another_path() -> None:
     assert decision.findings == ()
     assert decision.path is not None
     assert decision.path.signing_certificate.facts.subject == "CN=Root 2"
+
+
+def test_kept_verdict_ends_with_what_it_rests_on() -> None:
+    """Pomerium keeps a verdict without an end; what the snapshot keeps here is none.
+
+    The same request is refused as soon as a list says so, or is stale, or a certificate has ended.
+    """
+    trust = TrustAnchors([SigningCertificate.read(ROOT.der)], [ca(SUB)], max_intermediates=1)
+    subscription = Subscription(
+        "s", ("s.example",), trust, Accounts(), verify_email=False, revocation=BY_LIST
+    )
+    known = Known([(SUB, crl(SUB))])
+    snapshot = Snapshot(Policy([subscription]), 1, known)
+    peer = PeerCertificate.read(ALICE.der)
+    assert isinstance(peer, PeerCertificate)
+    request = CheckRequest("s.example", "GET", "/", (), peer, "id", "192.0.2.1")
+
+    def reasons_at(shift: timedelta) -> set[Reason]:
+        return {finding.reason for finding in snapshot.check(request, NOW + shift).findings}
+
+    first = snapshot.check(request, NOW)
+    assert first.findings == ()
+    assert snapshot.check(request, NOW) is first
+    known.lists = [(SUB, crl(SUB, [A], number=2))]
+    assert reasons_at(HOUR * 0) == REVOKED
+    known.lists = [(SUB, crl(SUB, number=3))]
+    assert snapshot.check(request, NOW) is first
+    assert reasons_at(2 * HOUR) == UNKNOWN
+    assert reasons_at(timedelta(days=31)) == {*UNKNOWN, Reason.CERTIFICATE_EXPIRED}

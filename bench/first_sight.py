@@ -15,7 +15,7 @@ from extauthz.certificate import PeerCertificate
 from extauthz.crl import Crl
 from extauthz.decision import decide
 from extauthz.demo.authority import Credential, authority, key_usage, name
-from extauthz.evidence.lists import Source
+from extauthz.evidence.source import Source
 from extauthz.policy import Subscription
 from extauthz.revocation import CrlSource, Revocation
 from extauthz.trust import SigningCertificate, TrustAnchors

@@ -19,7 +19,7 @@ from extauthz.ca import CaCertificate, UnusableError
 from extauthz.certificate import PeerCertificate
 from extauthz.crl import Crl, CrlError
 from extauthz.decision import decide
-from extauthz.evidence.lists import Source
+from extauthz.evidence.source import Source
 from extauthz.findings import Finding, Reason
 from extauthz.policy import Subscription
 from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered, Revocation, Scope

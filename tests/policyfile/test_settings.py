@@ -8,6 +8,8 @@ from extauthz.identity import DistinguishedName, IdentityKind, PrincipalName
 from extauthz.ocsp import CertIdHash
 from extauthz.policy import Subscription
 from extauthz.policyfile.problems import Severity
+from extauthz.policyfile.schema import PolicyModel
+from extauthz.requirements import KEY_TYPES
 from extauthz.revocation import Blocked, CrlSource, OcspPolicy, Revocation, Scope
 from tests.policyfile.conftest import EXPIRED, Workspace, policy
 
@@ -237,3 +239,16 @@ def test_mistake_is_named_with_its_place_and_what_would_be_right(
     workspace: Workspace, text: str, expected: str
 ) -> None:
     assert workspace.problems(text) == [expected]
+
+
+def test_choices_of_the_file_are_those_of_the_core() -> None:
+    """Written out for the JSON Schema, and the same."""
+    properties = PolicyModel.model_json_schema()["$defs"]
+    kinds = properties["RequireModel"]["properties"]["key_types"]["items"]["enum"]
+    assert tuple(kinds) == KEY_TYPES
+    identities = properties["SubscriptionModel"]["properties"]["identity"]["enum"]
+    assert identities == list(IdentityKind)
+    hashes = properties["OcspModel"]["properties"]["cert_id_hash"]["enum"]
+    assert hashes == list(CertIdHash)
+    scopes = properties["RevocationModel"]["properties"]["require"]["enum"]
+    assert scopes == list(Scope)

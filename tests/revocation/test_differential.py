@@ -34,7 +34,7 @@ from extauthz.demo.authority import (
     name,
     new_key,
 )
-from extauthz.evidence.lists import Source
+from extauthz.evidence.source import Source
 from extauthz.findings import Finding
 from extauthz.ocsp import CertStatus, OcspError, Question, Terms, read_answer
 from extauthz.policy import Subscription

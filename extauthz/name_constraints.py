@@ -82,11 +82,21 @@ def _against(email: str, constraints: x509.NameConstraints) -> str | None:
     address = EmailAddress.parse(email)
     if address is None:
         return f"{email!r} is no address and cannot be permitted"
+    for subtree in (*permitted, *excluded):
+        if not _is_readable(subtree):
+            return f"{email!r} is not permitted: {subtree!r} cannot be read"
     if any(_is_within(address, subtree) for subtree in excluded):
         return f"{email!r} is excluded"
     if permitted and not any(_is_within(address, subtree) for subtree in permitted):
         return f"{email!r} is not permitted"
     return None
+
+
+def _is_readable(subtree: str) -> bool:
+    """Whether it is a mailbox, a host, or a domain with a leading dot: nothing else excludes."""
+    if "@" in subtree:
+        return EmailAddress.parse(subtree) is not None
+    return EmailAddress.parse(f"a@{subtree.removeprefix('.')}") is not None
 
 
 def _is_within(address: EmailAddress, subtree: str) -> bool:

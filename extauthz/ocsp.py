@@ -128,6 +128,9 @@ class Terms:
     """The time of day (aware)."""
     tolerance: timedelta
     """How far the responder's clock may be from ours."""
+    max_age: timedelta
+    """For how long after its thisUpdate an answer counts that has no nextUpdate: it could be
+    replayed for ever."""
 
 
 def read_answer(octets: bytes, question: Question, terms: Terms) -> Answer:
@@ -207,11 +210,11 @@ def _answer(single: ocsp.OCSPSingleResponse, delegate: x509.Certificate | None) 
 def _check_times(answer: Answer, terms: Terms) -> None:
     if answer.this_update > terms.now + terms.tolerance:
         raise OcspError(f"the answer is of {answer.this_update.isoformat()}, in the future")
-    if answer.next_update is not None:
-        if answer.next_update < answer.this_update:
-            raise OcspError("the answer's nextUpdate is before its thisUpdate")
-        if answer.next_update + terms.tolerance < terms.now:
-            raise OcspError(f"the answer is stale since {answer.next_update.isoformat()}")
+    end = answer.next_update or answer.this_update + terms.max_age
+    if end < answer.this_update:
+        raise OcspError("the answer's nextUpdate is before its thisUpdate")
+    if end + terms.tolerance < terms.now:
+        raise OcspError(f"the answer is stale since {end.isoformat()}")
 
 
 def _delegate(

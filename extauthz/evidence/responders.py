@@ -54,7 +54,8 @@ class Responder:
     """How one responder has done, and whether it is left alone."""
 
     results: Counter[str] = field(default_factory=Counter)
-    """By `good`, `revoked`, `unknown`, `failed` and `skipped`."""
+    """By `good`, `revoked`, `unknown`; `refused`, when what it says may not be believed; `failed`,
+    when it says nothing; `skipped`, while it is left alone."""
     latencies: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS) + 1))
     seconds: float = 0.0
     failures: int = 0
@@ -162,8 +163,12 @@ class Responders:
         began = time.perf_counter()
         try:
             answered = await self._request(inquiry)
-        except (FetchError, OcspError) as error:
+        except FetchError as error:
             responder.failed(name, str(error))
+            self._keep_failure(inquiry, str(error))
+        # It is there, and may well have an answer about other certificates.
+        except OcspError as error:
+            responder.results["refused"] += 1
             self._keep_failure(inquiry, str(error))
         # The check that waits for this must find a failure, and not nothing to be asked again.
         # A panic of a Rust library is no Exception.
@@ -191,11 +196,10 @@ class Responders:
             seconds=REQUEST_SECONDS,
         )
         now = datetime.now(UTC)
-        terms = Terms(nonce, policy.require_nonce, now, CLOCK_TOLERANCE)
+        terms = Terms(nonce, policy.require_nonce, now, CLOCK_TOLERANCE, policy.max_age)
         answer = read_answer(octets, inquiry.question, terms)
-        ends = [now + policy.max_age]
-        if answer.next_update is not None:
-            ends.append(answer.next_update + CLOCK_TOLERANCE)
+        until = answer.next_update or answer.this_update + policy.max_age
+        ends = [now + policy.max_age, until + CLOCK_TOLERANCE]
         if answer.delegate_not_after is not None:
             ends.append(answer.delegate_not_after)
         return Answered(answer, min(ends))

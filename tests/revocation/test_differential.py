@@ -279,7 +279,7 @@ def test_answer_that_is_believed_is_believed_by_openssl(  # noqa: PLR0917
         this_update=NOW + first * HOUR, next_update=None if last is None else NOW + last * HOUR,
     )  # fmt: skip
     question = Question(CaCertificate.read(SOUND_SUB.der), SERIAL)
-    terms = Terms(b"", require_nonce=False, now=NOW, tolerance=timedelta(minutes=10))
+    terms = Terms(b"", require_nonce=False, now=NOW, tolerance=timedelta(minutes=10), max_age=HOUR)
     try:
         said = read_answer(made, question, terms)
     except OcspError:

@@ -46,7 +46,7 @@ def delegate(*extensions: Extension, issuer: Credential = ACME, **kwargs: object
 
 
 def believed(octets: bytes, issuer: Credential = ACME, *, require_nonce: bool = False) -> Answer:
-    terms = Terms(NONCE, require_nonce, datetime.now(UTC), TOLERANCE)
+    terms = Terms(NONCE, require_nonce, datetime.now(UTC), TOLERANCE, 2 * HOUR)
     return read_answer(octets, Question(ca(issuer), SERIAL), terms)
 
 
@@ -121,6 +121,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         "weak"),
     "stale": (lambda: answer(ACME, SERIAL, this_update=NOW - 3 * HOUR,
                              next_update=NOW - 2 * HOUR), "stale"),
+    "old, without nextUpdate": (
+        lambda: answer(ACME, SERIAL, this_update=NOW - 3 * HOUR, next_update=None), "stale"),
     "of the future": (lambda: answer(ACME, SERIAL, this_update=NOW + HOUR / 2), "in the future"),
     "nextUpdate before thisUpdate": (
         lambda: answer(ACME, SERIAL, this_update=NOW, next_update=NOW - HOUR), "before"),

@@ -154,6 +154,17 @@ async def test_responder_that_fails_is_left_alone_and_tried_again(
     assert responder.results["good"] == 1
 
 
+async def test_responder_that_says_nothing_right_is_asked_about_others(
+    server: HttpServer, asker: Responders
+) -> None:
+    """A CA that it does not know must not keep another one's users out."""
+    server.behaviours["/"] = computed(good)
+    url = server.url("/")
+    for serial in range(1, MAX_FAILURES + 4):
+        assert isinstance(await outcome(asker, inquiry(url, serial=serial)), NotAnswered)
+    assert isinstance(await outcome(asker, inquiry(url)), Answered)
+
+
 async def test_answer_in_use_is_asked_for_again_before_it_ends(
     server: HttpServer, asker: Responders
 ) -> None:
@@ -190,12 +201,14 @@ async def test_answer_ends_with_its_next_update_or_what_the_policy_allows(
     """The first of nextUpdate, max_age, and the end of the responder's own certificate."""
     soon = datetime.now(UTC) + timedelta(minutes=5)
     server.behaviours["/soon"] = servers.content(answer(ACME, SERIAL, next_update=soon))
-    server.behaviours["/"] = servers.content(answer(ACME, SERIAL, next_update=None))
+    now = datetime.now(UTC)
+    server.behaviours["/"] = servers.content(
+        answer(ACME, SERIAL, this_update=now, next_update=None)
+    )
     first = await outcome(asker, inquiry(server.url("/soon")))
     second = await outcome(asker, inquiry(server.url("/")))
     assert isinstance(first, Answered)
     assert isinstance(second, Answered)
-    now = datetime.now(UTC)
     assert timedelta(minutes=5) < first.until - now < timedelta(minutes=7)
     assert timedelta(minutes=59) < second.until - now < timedelta(minutes=61)
 

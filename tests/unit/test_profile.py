@@ -258,6 +258,7 @@ NOT_BANK = constrained(None, [x509.RFC822Name("bank.example")])
 BELOW_ACME = constrained([x509.RFC822Name(".acme.example")])
 ALICE_ONLY = constrained([x509.RFC822Name("alice@acme.example")])
 SEVERAL = constrained([x509.RFC822Name(n) for n in ("a.example", "b.example", "c.example")])
+UNREADABLE = constrained(None, [x509.RFC822Name("ceo@bank.example.")])
 URI_ONLY = constrained([x509.UniformResourceIdentifier(".acme.example")])
 UPN_ONLY = constrained([other_name(UPN, "acme.example")])
 
@@ -297,6 +298,8 @@ CONSTRAINED: dict[str, tuple[Credential, Credential, bool]] = {
     "SmtpUTF8Mailbox, not permitted": (
         ACME_ONLY.issue(name("A"), [san(other_name(SMTP_UTF8, "ö@evil.example"))]), ACME_ONLY,
         False),
+    "excluded by what cannot be read": (
+        in_subject(UNREADABLE, "a@acme.example"), UNREADABLE, False),
     "URI constrained, no URI": (user(URI_ONLY, "A", "a@acme.example"), URI_ONLY, True),
     "URI constrained, a URI": (
         URI_ONLY.issue(name("A"), [san(x509.UniformResourceIdentifier("https://x.acme.example/"))]),

@@ -105,6 +105,12 @@ class Answer:
     delegate_not_after: datetime | None
     """When the responder's own certificate ends."""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether it says "revoked" for good; a hold may be lifted (RFC 5280 5.3.1)."""
+        on_hold = x509.ReasonFlags.certificate_hold.value
+        return self.status is CertStatus.REVOKED and self.reason != on_hold
+
 
 def encode_request(question: Question, algorithm: CertIdHash, nonce: bytes) -> bytes:
     """The DER of a request about one certificate, with a nonce (RFC 9654)."""

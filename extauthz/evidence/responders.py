@@ -13,7 +13,7 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from urllib.parse import urlsplit
@@ -42,6 +42,8 @@ MAX_FAILURES = 5
 """Failures in a row after which a responder is left alone."""
 FIRST_PAUSE_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 120.0
+FINAL = timedelta(days=7)
+"""For how long "revoked" is remembered when the responder falls silent."""
 REFRESH_SHARE = 0.75
 """An answer is asked for again after this share of the time for which it is believed."""
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -205,10 +207,13 @@ class Responders:
         return Answered(answer, min(ends))
 
     def _keep(self, inquiry: Inquiry, answered: Answered) -> None:
-        self.kept.put(inquiry, _Kept(answered), ANSWER_OCTETS)
         left = (answered.until - datetime.now(UTC)).total_seconds()
         due = time.monotonic() + max(1.0, left * REFRESH_SHARE)
         heapq.heappush(self._refreshes, (due, next(self._number), inquiry))
+        if answered.answer.is_final:
+            # It is asked for again as usual; but silence must not let anybody in again.
+            answered = replace(answered, until=datetime.now(UTC) + FINAL)
+        self.kept.put(inquiry, _Kept(answered), ANSWER_OCTETS)
 
     def _keep_failure(self, inquiry: Inquiry, why: str) -> None:
         """A failure must not take the place of an answer that still counts."""

@@ -213,10 +213,15 @@ async def test_answer_ends_with_its_next_update_or_what_the_policy_allows(
     assert timedelta(minutes=59) < second.until - now < timedelta(minutes=61)
 
 
-async def test_revoked_is_what_the_answer_says(server: HttpServer, asker: Responders) -> None:
+async def test_revoked_is_remembered_when_the_responder_falls_silent(
+    server: HttpServer, asker: Responders
+) -> None:
+    """With `if_unknown: allow`, an answer that has run out would let its user in again."""
+    soon = datetime.now(UTC) + timedelta(seconds=30)
     server.behaviours["/"] = servers.content(
-        answer(ACME, SERIAL, status=x509_ocsp.OCSPCertStatus.REVOKED)
+        answer(ACME, SERIAL, status=x509_ocsp.OCSPCertStatus.REVOKED, next_update=soon)
     )
     said = await outcome(asker, inquiry(server.url("/")))
     assert isinstance(said, Answered)
     assert said.answer.status is CertStatus.REVOKED
+    assert said.until - soon > timedelta(days=6)

@@ -12,7 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from extauthz.certificate import UNREADABLE, CertificateFacts, extension, key_weakness
+from extauthz.certificate import (
+    UNREADABLE,
+    CertificateFacts,
+    extension,
+    key_weakness,
+    refuse_unused_bits,
+)
 
 __all__ = ["CaCertificate", "UnusableError", "issuer_identity"]
 
@@ -49,6 +55,7 @@ class CaCertificate:
         """
         try:
             certificate = x509.load_der_x509_certificate(der)
+            refuse_unused_bits(certificate.signature, der)
             extensions = certificate.extensions
             usage = extension(extensions, x509.KeyUsage)
             _refuse_unless_ca(certificate, extensions, usage)

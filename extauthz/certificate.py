@@ -32,6 +32,7 @@ __all__ = [
     "PeerCertificate",
     "extension",
     "key_weakness",
+    "refuse_unused_bits",
     "responders",
     "subject_emails",
 ]
@@ -116,7 +117,7 @@ class PeerCertificate:
         """Read one certificate; what cannot be read whole is `certificate_malformed`."""
         try:
             certificate = x509.load_der_x509_certificate(der)
-            _refuse_unused_bits(certificate, der)
+            refuse_unused_bits(certificate.signature, der)
             extensions = certificate.extensions
             emails = _emails(certificate.subject, extensions)
             authority_key = extension(extensions, x509.AuthorityKeyIdentifier)
@@ -168,13 +169,13 @@ class PeerCertificate:
         return frozenset(identity for identity in read if identity is not None)
 
 
-def _refuse_unused_bits(certificate: x509.Certificate, der: bytes) -> None:
-    """The signature is whole octets, and the last ones. Raises ValueError otherwise.
+def refuse_unused_bits(signature: bytes, der: bytes) -> None:
+    """Raise ValueError unless the signature of a certificate or CRL is a number of whole octets.
 
     The library does not look at the count of unused bits: one certificate could be written in
-    several ways, with as many fingerprints.
+    several ways, with as many fingerprints. The signature is the last element of either.
     """
-    if der[-len(certificate.signature) - 1] != 0:
+    if der[-len(signature) - 1] != 0:
         message = "its signature is not a whole number of octets"
         raise ValueError(message)
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from extauthz.ca import CaCertificate
-from extauthz.certificate import UNREADABLE, extension
+from extauthz.certificate import UNREADABLE, extension, refuse_unused_bits
 
 __all__ = ["Crl", "CrlError", "RevokedEntry"]
 
@@ -118,6 +118,7 @@ class Crl:
     @classmethod
     def _read(cls, der: bytes) -> Self:
         crl = x509.load_der_x509_crl(der)
+        refuse_unused_bits(crl.signature, der)
         next_update = crl.next_update_utc
         if next_update is None:
             raise CrlError("it has no nextUpdate, so nobody could tell when it is stale")

@@ -158,6 +158,9 @@ def _read(octets: bytes, question: Question, terms: Terms) -> Answer:
     response = ocsp.load_der_ocsp_response(octets)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise OcspError(f"the responder says {response.response_status.name.lower()}")
+    # Certificates may follow the signature, which is found by what it is.
+    if octets[octets.rindex(response.signature) - 1] != 0:
+        raise OcspError("the answer's signature is not a whole number of octets")
     _check_extensions(response, terms)
     delegate = _delegate(response, question.issuer, terms)
     singles = list(response.responses)

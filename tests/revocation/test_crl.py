@@ -29,11 +29,15 @@ ISSUER = [x509.DirectoryName(name("X"))]
 POINT = [x509.UniformResourceIdentifier("http://pki.example/1.crl")]
 GOOD = crl(ACME, [1, 2**159 - 1])
 
+SIGNATURE = x509.load_der_x509_crl(GOOD).signature
+
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "not a readable CRL"),
     "garbage": (b"<html>", "not a readable CRL"),
     "certificate": (ACME.der, "not a readable CRL"),
     "cut off": (GOOD[:-1], "not a readable CRL"),
+    "signature of broken octets": (
+        GOOD[: -len(SIGNATURE) - 1] + b"\x01" + SIGNATURE, "not a readable CRL"),
     "followed by something": (GOOD + b"\x00", "not a readable CRL"),
     "indirect": (crl(ACME, [], scope(indirect_crl=True)), "indirect"),
     "indirect by an entry": (

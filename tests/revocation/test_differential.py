@@ -286,3 +286,18 @@ def test_answer_that_is_believed_is_believed_by_openssl(  # noqa: PLR0917
         return
     if said.status is CertStatus.GOOD:
         assert openssl_says_good(place, made)
+
+
+@settings(max_examples=400, deadline=None)
+@given(damaged(answer(SOUND_SUB, SERIAL)))
+def test_damaged_answer_is_never_believed_where_openssl_does_not(
+    place: Path, octets: bytes
+) -> None:
+    question = Question(CaCertificate.read(SOUND_SUB.der), SERIAL)
+    terms = Terms(b"", require_nonce=False, now=NOW, tolerance=timedelta(minutes=10), max_age=HOUR)
+    try:
+        said = read_answer(octets, question, terms)
+    except OcspError:
+        return
+    assert said.status is CertStatus.GOOD
+    assert openssl_says_good(place, octets)

@@ -50,6 +50,12 @@ def believed(octets: bytes, issuer: Credential = ACME, *, require_nonce: bool = 
     return read_answer(octets, Question(ca(issuer), SERIAL), terms)
 
 
+def with_unused_bits(octets: bytes) -> bytes:
+    """The same answer, but for the count of unused bits of its signature."""
+    place = octets.rindex(ocsp.load_der_ocsp_response(octets).signature) - 1
+    return octets[:place] + b"\x01" + octets[place + 1 :]
+
+
 GOOD = answer(ACME, SERIAL)
 BELIEVED: dict[str, Callable[[], Answer]] = {
     "signed by the CA": lambda: believed(GOOD),
@@ -79,6 +85,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "HTML": (lambda: b"<html>", "not readable"),
     "cut off": (lambda: GOOD[:-1], "not readable"),
     "followed by something": (lambda: GOOD + b"\x00", "not readable"),
+    "signature of broken octets": (lambda: with_unused_bits(GOOD), "octets|not readable"),
     "unauthorized": (lambda: ocsp.OCSPResponseBuilder.build_unsuccessful(
         ocsp.OCSPResponseStatus.UNAUTHORIZED).public_bytes(Encoding.DER), "unauthorized"),
     "try later": (lambda: ocsp.OCSPResponseBuilder.build_unsuccessful(

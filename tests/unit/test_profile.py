@@ -115,6 +115,21 @@ def test_serial_number_in_range_passes(octets: str) -> None:
     assert reasons(with_serial(octets)) == set()
 
 
+def with_unused_bits(credential: Credential) -> bytes:
+    """The same certificate, but for the count of unused bits of its signature."""
+    place = len(credential.der) - len(credential.certificate.signature) - 1
+    return credential.der[:place] + b"\x01" + credential.der[place + 1 :]
+
+
+def test_signature_of_broken_octets_is_refused() -> None:
+    """The library does not look; one certificate would have several fingerprints."""
+    peer = PeerCertificate.read(with_unused_bits(user(CA, "A", "a@acme.example")))
+    assert isinstance(peer, Finding)
+    assert peer.reason is Reason.CERTIFICATE_MALFORMED
+    with pytest.raises(UnusableError, match="not a readable certificate"):
+        SigningCertificate.read(with_unused_bits(CA))
+
+
 def test_any_extended_key_usage_does_only_where_the_policy_says_so() -> None:
     any_purpose = CA.issue(
         name("A"), [(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]), False)]

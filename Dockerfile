@@ -16,7 +16,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 # Without pip of its own: nothing can be installed into it later.
-RUN python -m venv --without-pip /opt/extauthz && mkdir --mode=0700 /state
+RUN python -m venv --without-pip /opt/extauthz && mkdir --mode=0700 /opt/state
 COPY requirements.lock ./
 # What the second command installs builds the wheel, and stays behind in this stage.
 RUN python -m pip --python /opt/extauthz/bin/python install \
@@ -44,7 +44,7 @@ ENV PATH="/opt/extauthz/bin:${PATH}" \
     STATE_DIRECTORY=/var/lib/extauthz
 COPY --from=build /opt/extauthz /opt/extauthz
 # Empty. A new volume takes the owner of the directory that it is mounted over.
-COPY --from=build --chown=10001:10001 /state /var/lib/extauthz
+COPY --from=build --chown=10001:10001 /opt/state /var/lib/extauthz
 # Numbers, so that Kubernetes' `runAsNonRoot` can see that it is not root.
 USER 10001:10001
 WORKDIR /

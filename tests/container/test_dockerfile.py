@@ -165,7 +165,7 @@ class TestImage:
         """On top of its base the image has the virtual environment, and a place for CRLs."""
         virtual_environment, state = IMAGE.all("COPY")
         assert virtual_environment == "--from=build /opt/extauthz /opt/extauthz"
-        assert state == f"--from=build --chown={IMAGE.last('USER')} /state /var/lib/extauthz"
+        assert state == f"--from=build --chown={IMAGE.last('USER')} /opt/state /var/lib/extauthz"
         assert variables(IMAGE)["STATE_DIRECTORY"] == "/var/lib/extauthz"
         assert not IMAGE.all("RUN")
         assert variables(IMAGE)["PATH"].startswith("/opt/extauthz/bin:")

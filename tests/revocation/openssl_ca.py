@@ -132,7 +132,7 @@ class OpensslCa:
 
     @contextlib.contextmanager
     def responder(self, signer: Credential | None = None, port: int | None = None) -> Iterator[str]:
-        """Run `openssl ocsp`, which reads the database when it starts; the CA signs by default."""
+        """Run `openssl ocsp`; the CA signs by default. It sees a change one request too late."""
         port = free_port() if port is None else port
         signer = self.credential if signer is None else signer
         signer.write(self.directory, "responder")

@@ -64,7 +64,10 @@ class HttpServer:
             self.credential.write(self.directory, "https")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.directory / "https.pem", self.directory / "https-key.pem")
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            # A client that never begins its handshake must not keep the others waiting.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()

@@ -27,6 +27,7 @@ from extauthz.findings import Finding, Reason
 from extauthz.identity import DistinguishedName, Identity, IdentityKind, parse
 
 __all__ = [
+    "CLIENT_PURPOSES",
     "UNREADABLE",
     "CertificateFacts",
     "PeerCertificate",
@@ -44,6 +45,7 @@ MAX_SERIAL_BITS = 159
 """RFC 5280 4.1.2.2: at most 20 octets of DER, whose first bit is the sign."""
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 ANY_PURPOSE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+CLIENT_PURPOSES = {CLIENT_AUTH, ANY_PURPOSE}
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 SMTP_UTF8_MAILBOX = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9")
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
@@ -284,7 +286,7 @@ def _unfitness(extension: x509.Extension[x509.ExtensionType]) -> str | None:
             return "it is a CA certificate"
         case x509.KeyUsage() as usage if not (usage.digital_signature or usage.key_agreement):
             return "its key usage has neither digitalSignature nor keyAgreement"
-        case x509.ExtendedKeyUsage() as usage if not {CLIENT_AUTH, ANY_PURPOSE} & set(usage):
+        case x509.ExtendedKeyUsage() as usage if not CLIENT_PURPOSES & set(usage):
             return "its extended key usage lacks clientAuth"
         case _:
             return None

@@ -7,7 +7,7 @@ digest for that, so that nobody hashes forty megabytes again.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
@@ -105,10 +105,14 @@ class Crl:
     _signature: _Signature = field(repr=False)
 
     @classmethod
-    def read(cls, der: bytes) -> Self:
-        """Read a list. Raises CrlError for one that cannot be read, or may not be used."""
+    def read(cls, der: bytes, signers: Sequence[CaCertificate] | None = None) -> Self:
+        """Read a list. Raises CrlError for one that cannot be read, or may not be used.
+
+        With `signers`, so is one that none of these keys signed: before its entries are looked
+        at, which for a large list takes time and memory that no stranger is worth.
+        """
         try:
-            return cls._read(der)
+            return cls._read(der, signers)
         except CrlError:
             raise
         # Of a list that is not ours anything may come; warnings of the library are errors in tests.
@@ -116,9 +120,12 @@ class Crl:
             raise CrlError(f"it is not a readable CRL: {error}") from error
 
     @classmethod
-    def _read(cls, der: bytes) -> Self:
+    def _read(cls, der: bytes, signers: Sequence[CaCertificate] | None) -> Self:
         crl = x509.load_der_x509_crl(der)
         refuse_unused_bits(crl.signature, der)
+        signature = _signature(crl)
+        if signers is not None and not any(map(signature.is_by, signers)):
+            raise CrlError("no CA that the policy names has signed it")
         next_update = crl.next_update_utc
         if next_update is None:
             raise CrlError("it has no nextUpdate, so nobody could tell when it is stale")
@@ -141,7 +148,7 @@ class Crl:
             is_delta=extension(crl.extensions, x509.DeltaCRLIndicator) is not None,
             _width=width,
             _index=index,
-            _signature=_signature(crl),
+            _signature=signature,
         )
 
     def fault_as_issued_by(self, ca: CaCertificate) -> str | None:

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from extauthz.ca import CaCertificate, UnusableError
-from extauthz.certificate import PeerCertificate
+from extauthz.certificate import UNREADABLE, PeerCertificate
 from extauthz.findings import Finding, Reason
 
 __all__ = ["MAX_ROUTES", "MAX_SIGNATURES", "Builder", "DeadEnd", "Found", "Route", "is_signed_by"]
@@ -90,7 +90,7 @@ class _Sent:
         for der in dict.fromkeys(ders):
             try:
                 subject = x509.load_der_x509_certificate(der).subject.public_bytes()
-            except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+            except UNREADABLE:
                 continue  # A stranger: what nobody can read is no part of any way.
             self._unread.setdefault(subject, []).append(der)
 

@@ -18,13 +18,14 @@ from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from extauthz.check import CheckRequest
-from extauthz.decision import Decision, undecided
+from extauthz.decision import undecided
 from extauthz.findings import Finding, Reason
 from extauthz.observe.record import Entry
 from extauthz.observe.recorder import Recorder
 from extauthz.policy import DEFAULT_DENIAL
 from extauthz.policyfile.live import LivePolicy
 from extauthz.revocation import Inquiry
+from extauthz.snapshot import Snapshot
 from extauthz.wire.answer import PLAIN, answer, denied, failed
 from extauthz.wire.request import RequestReader, request_id
 
@@ -60,8 +61,8 @@ class Checker:
         began = time.perf_counter()
         now = datetime.now(UTC)
         check: CheckRequest | None = None
+        snapshot = self._live.snapshot
         try:
-            snapshot = self._live.snapshot
             if snapshot is None:
                 message = "a check came before a policy was in force"
                 raise RuntimeError(message)  # noqa: TRY301 (taken as any bug: refused, recorded)
@@ -73,7 +74,8 @@ class Checker:
                 decision = snapshot.check(check, now)
                 if decision.unanswered:
                     await self._ask(decision.unanswered)
-                    now = datetime.now(UTC)
+                    # Meanwhile the policy may have become another: what it blocks counts.
+                    now, snapshot = datetime.now(UTC), self._live.snapshot or snapshot
                     decision = snapshot.check(check, now)
             response = answer(decision, request.headers)
         except asyncio.CancelledError:
@@ -86,7 +88,9 @@ class Checker:
             decision = undecided(Finding(Reason.INTERNAL_ERROR, type(error).__name__))
             response = failed()
         identifier = request_id(request) if check is None else check.request_id
-        self._record(decision, check, identifier, now, began)
+        self._recorder.record(Entry(
+            decision, check, identifier, _generation(snapshot), now, time.perf_counter() - began
+        ))  # fmt: skip
         return response
 
     def unreadable(self, error: BaseException | None) -> web.Response:
@@ -96,23 +100,15 @@ class Checker:
         """
         kind = type(error).__name__
         decision = undecided(Finding(Reason.REQUEST_MALFORMED, f"not readable as HTTP: {kind}"))
-        self._record(decision, None, "", datetime.now(UTC), time.perf_counter())
+        generation = _generation(self._live.snapshot)
+        self._recorder.record(Entry(decision, None, "", generation, datetime.now(UTC), 0.0))
         response = denied(DEFAULT_DENIAL, PLAIN)
         response.force_close()
         return response
 
-    def _record(
-        self,
-        decision: Decision,
-        check: CheckRequest | None,
-        identifier: str,
-        now: datetime,
-        began: float,
-    ) -> None:
-        snapshot = self._live.snapshot
-        generation = 0 if snapshot is None else snapshot.generation
-        seconds = time.perf_counter() - began
-        self._recorder.record(Entry(decision, check, identifier, generation, now, seconds))
+
+def _generation(snapshot: Snapshot | None) -> int:
+    return 0 if snapshot is None else snapshot.generation
 
 
 class _Connection(web.RequestHandler):

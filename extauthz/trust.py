@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Self
 
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -27,7 +26,7 @@ from cryptography.x509.verification import (
 
 from extauthz import name_constraints
 from extauthz.ca import CaCertificate, UnusableError
-from extauthz.certificate import CertificateFacts, PeerCertificate, responders
+from extauthz.certificate import CLIENT_PURPOSES, CertificateFacts, PeerCertificate, responders
 from extauthz.findings import Finding, Reason
 from extauthz.paths import Builder, DeadEnd, Route, is_signed_by
 
@@ -219,7 +218,7 @@ def _never_processed(ca: CaCertificate) -> str | None:
         if each.critical and not isinstance(each.value, _PROCESSED_WHERE_CRITICAL):
             oid = each.oid.dotted_string
             return f"it has the critical extension {oid}, which is not supported"
-        if isinstance(each.value, x509.ExtendedKeyUsage) and not _CLIENT_PURPOSES & set(each.value):
+        if isinstance(each.value, x509.ExtendedKeyUsage) and not CLIENT_PURPOSES & set(each.value):
             return "its extended key usage lacks clientAuth"
     return None
 
@@ -232,6 +231,14 @@ def _must_sign_certificates(
         raise ValueError(message)
 
 
+_PROCESSED_WHERE_CRITICAL = (
+    x509.BasicConstraints,
+    x509.KeyUsage,
+    x509.NameConstraints,
+    x509.SubjectAlternativeName,
+)
+"""What a CA certificate may have as critical. The library refuses all else, as tests hold."""
+
 # The WebPKI profile is for certificates of public CAs. What is relaxed here is what the CAs of
 # companies leave out and RFC 5280 6.1 does not ask of a validator:
 # - subjectAltName, extendedKeyUsage and authorityKeyIdentifier may be missing from a user's
@@ -243,16 +250,6 @@ def _must_sign_certificates(
 # All else stays: critical extensions that nobody processes are refused, key and signature
 # algorithms are those of the WebPKI, name constraints are applied, and those of a kind that the
 # library cannot apply are refused.
-_PROCESSED_WHERE_CRITICAL = (
-    x509.BasicConstraints,
-    x509.KeyUsage,
-    x509.NameConstraints,
-    x509.SubjectAlternativeName,
-)
-_CLIENT_PURPOSES = {
-    ExtendedKeyUsageOID.CLIENT_AUTH,
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
-}
 _CA_EXTENSIONS = (
     ExtensionPolicy.webpki_defaults_ca()
     .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)

@@ -21,7 +21,7 @@ from aiohttp import hdrs
 
 from extauthz.files import Stamp, stamp
 
-__all__ = ["FetchError", "Fetched", "Fetcher", "Validators"]
+__all__ = ["FetchError", "Fetcher", "Validators"]
 
 CONNECTIONS_PER_HOST = 16
 CONNECT_SECONDS = 5.0
@@ -38,13 +38,6 @@ class Validators:
 
     etag: str | None = None
     last_modified: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A new version, in the file that was asked for."""
-
-    validators: Validators
 
 
 class Fetcher:
@@ -84,8 +77,10 @@ class Fetcher:
         validators: Validators,
         limit: int,
         seconds: float,
-    ) -> Fetched | None:
+    ) -> Validators | None:
         """Fetch a URL into a file, unless the server says that we have it: then None.
+
+        Returns what the server says of the new version.
 
         Raises FetchError for anything but a whole answer of at most `limit` octets in time.
         """
@@ -101,9 +96,8 @@ class Fetcher:
             with await asyncio.to_thread(into.open, "wb") as file:
                 async for chunk in _limited(answer, limit):
                     await asyncio.to_thread(file.write, chunk)
-            return Fetched(
-                Validators(answer.headers.get(hdrs.ETAG), answer.headers.get(hdrs.LAST_MODIFIED))
-            )
+            said = answer.headers
+            return Validators(said.get(hdrs.ETAG), said.get(hdrs.LAST_MODIFIED))
 
     async def post(  # noqa: PLR0913
         self,

@@ -35,7 +35,7 @@ class GatheredEvidence:
         self._stack.push_async_callback(self.lists.close)
         self._stack.push_async_callback(self.responders.close)
         for work in (
-            watch(lambda: self.lists.files, self.lists.reread),
+            watch(lambda: self.lists.files, self.lists.begin_rereading),
             self.responders.refresh(),
         ):
             self._stack.callback(asyncio.create_task(work).cancel)

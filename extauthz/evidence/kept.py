@@ -4,9 +4,11 @@ The files are named after the hash of their URL and are believed no more than th
 read from here is verified like what is fetched.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -16,6 +18,8 @@ from extauthz.evidence.fetch import Validators
 __all__ = ["KeptFile", "state_directory"]
 
 
+ABANDONED_SECONDS = 3600.0
+"""After what time nobody writes any more to a file that was arriving."""
 _NUMBERS = count()
 
 
@@ -33,6 +37,14 @@ class KeptFile:
     def arriving(self) -> Path:
         """A place for what is fetched, that nobody else writes to: not another process either."""
         return self.directory / f"{self._stem}.{os.getpid()}-{next(_NUMBERS)}.new"
+
+    def make_room(self) -> None:
+        """Make the directory, for us alone, and remove what a process left that was killed."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self.directory.glob(f"{self._stem}.*.new"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                    left.unlink()
 
     def validators(self) -> Validators:
         """What the server said of the content; nothing when that is lost or damaged."""

@@ -11,17 +11,19 @@ import logging
 import multiprocessing
 import random
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from extauthz.ca import CaCertificate
-from extauthz.crl import Crl, CrlError
+from extauthz.crl import Crl
 from extauthz.evidence.fetch import Fetcher, FetchError, Validators
 from extauthz.evidence.kept import KeptFile
-from extauthz.evidence.reading import MAX_OCTETS, read_lists
+from extauthz.evidence.reading import MAX_OCTETS, Reading, read_large, read_lists
 from extauthz.evidence.source import Source
 from extauthz.files import Stamp, stamp
 from extauthz.quoting import printable, quoted
@@ -29,6 +31,10 @@ from extauthz.revocation import CrlSource
 
 __all__ = ["Lists"]
 
+READERS = 4
+"""Small files that are read at a time: one on a share that hangs must not keep the others."""
+PREPARE_SECONDS = 30.0
+"""How long a new policy waits for its lists, large ones included, before it takes effect."""
 LARGE_OCTETS = 512 * 1024
 """From this size on a file is read in a process of its own: reading holds the interpreter."""
 FETCH_SECONDS = 120.0
@@ -50,7 +56,8 @@ class Lists:
         """Where fetched lists are kept."""
         self.sources: dict[CrlSource, Source] = {}
         self._followers: dict[CrlSource, asyncio.Task[None]] = {}
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="crl")
+        self._reading: dict[CrlSource, asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="crl")
         self._processes: Executor | None = None
 
     def crls(self, source: CrlSource, issuer: bytes) -> Sequence[Crl]:
@@ -69,7 +76,10 @@ class Lists:
             elif known.authorities != authorities:
                 known.authorities = authorities
                 fresh.append(known)
-        await asyncio.gather(*(self._read_at_once(each) for each in fresh))
+        reading = [self._begin(each.source, self._read_at_once(each)) for each in fresh]
+        if reading:
+            # What takes longer goes on: a share that hangs must not hold up everybody's policy.
+            await asyncio.wait(reading, timeout=PREPARE_SECONDS)
 
     def retain(self, wanted: Iterable[CrlSource]) -> None:
         """Forget all other sources."""
@@ -83,18 +93,39 @@ class Lists:
         """The local files as they were before they were read last."""
         return {path: seen for each in self.sources.values() for path, seen in each.files.items()}
 
+    async def begin_rereading(self) -> None:
+        """Begin to read the local sources of which a file has changed, each by itself."""
+        for source in await asyncio.to_thread(_changed, list(self.sources.values())):
+            if source.source not in self._reading:
+                self._begin(source.source, self._read_local(source))
+
     async def reread(self) -> None:
         """Read the local sources again of which a file has changed."""
-        for source in await asyncio.to_thread(_changed, list(self.sources.values())):
-            await self._read_local(source)
+        await self.begin_rereading()
+        await asyncio.gather(*self._reading.values())
 
     async def close(self) -> None:
-        for follower in self._followers.values():
-            follower.cancel()
-        await asyncio.gather(*self._followers.values(), return_exceptions=True)
+        tasks = [*self._followers.values(), *self._reading.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._processes is not None:
             self._processes.shutdown(wait=False, cancel_futures=True)
+
+    def _begin(self, source: CrlSource, reading: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Read a source in a task of its own, which goes on whoever waits for it."""
+        task = asyncio.create_task(reading)
+        self._reading[source] = task
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if self._reading.get(source) is task:
+                del self._reading[source]
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.critical("reading CRLs failed by a bug", exc_info=error)
+
+        task.add_done_callback(ended)
+        return task
 
     async def _read_at_once(self, source: Source) -> None:
         if not source.source.is_url:
@@ -121,13 +152,12 @@ class Lists:
         problems: list[str] = [] if paths else ["it holds no file"]
         before = set(map(id, source.lists))
         for path in paths:
-            try:
-                crls = await self._run(path)
-            except CrlError as error:
-                is_alone = source.source.is_url or str(path) == source.source.location
-                problems.append(str(error) if is_alone else f"{path.name}: {error}")
-            else:
-                problems += source.accept(crls)
+            read = await self._run(path, source)
+            is_alone = source.source.is_url or str(path) == source.source.location
+            where = "" if is_alone else f"{path.name}: "
+            problems += [
+                where + problem for problem in (*read.problems, *source.accept(read.lists))
+            ]
         source.results["failed" if problems else "new"] += 1
         self._tell(source, "; ".join(problems) or None, before)
         return not problems
@@ -145,22 +175,25 @@ class Lists:
             logger.info("CRLs from %s: good again", location)
         source.problem = problem
 
-    async def _run(self, path: Path) -> list[Crl]:
+    async def _run(self, path: Path, source: Source) -> Reading:
         """Read one file where it does not keep checks from being answered."""
         loop = asyncio.get_running_loop()
-        size = await asyncio.to_thread(_size, path)
-        reader: Executor = self._threads if size < LARGE_OCTETS else self._process()
         try:
-            return await loop.run_in_executor(reader, read_lists, path)
-        except (CrlError, asyncio.CancelledError):
+            if await asyncio.to_thread(_size, path) < LARGE_OCTETS:
+                return await loop.run_in_executor(self._threads, read_lists, path)
+            ders = tuple(ca.parsed.public_bytes(Encoding.DER) for ca in source.authorities)
+            return await loop.run_in_executor(self._process(), read_large, path, ders)
+        except asyncio.CancelledError:
             raise
-        except BrokenProcessPool as error:
+        except BrokenProcessPool:
             self._processes = None
-            raise CrlError("the process that read it died: is there enough memory?") from error
+            return Reading((), ("the process that read it died: is there enough memory?",))
         # A panic of a Rust library is no Exception; whatever it is, the others are read on.
         except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
             logger.critical("reading a CRL failed by a bug", exc_info=True)
-            raise CrlError(f"extauthz failed to read it: {type(error).__name__}") from error
+            return Reading((), (f"extauthz failed to read it: {type(error).__name__}",))
 
     def _process(self) -> Executor:
         if self._processes is None:
@@ -193,7 +226,7 @@ class Lists:
         """Fetch a URL once; say whether that went well."""
         arriving = kept.arriving()
         try:
-            await asyncio.to_thread(_make_private, kept.directory)
+            await asyncio.to_thread(kept.make_room)
             validators = await asyncio.to_thread(kept.validators) if source.by_issuer else None
             fetched = await self._fetcher.download(
                 source.source.location, arriving, ca_file=source.source.ca_file,
@@ -203,7 +236,7 @@ class Lists:
                 source.results["unchanged"] += 1
                 self._tell(source, None, set(map(id, source.lists)))
             elif await self._take(source, [arriving]):
-                await asyncio.to_thread(kept.keep, arriving, fetched.validators)
+                await asyncio.to_thread(kept.keep, arriving, fetched)
             else:
                 return False
         except FetchError as error:
@@ -251,10 +284,6 @@ def _changed(sources: Iterable[Source]) -> list[Source]:
 
 def _size(path: Path) -> int:
     return stamp(path)[2]
-
-
-def _make_private(directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _remove(path: Path) -> None:

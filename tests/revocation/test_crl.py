@@ -8,13 +8,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ReasonFlags
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from extauthz.crl import Crl, CrlError
 from extauthz.demo.authority import authority, key_usage, name, new_key
-from extauthz.evidence.reading import read_lists
+from extauthz.evidence.reading import read_large, read_lists
 from tests.damage import damaged
 from tests.revocation.made import HOUR, NOW, ca, crl, entry, scope
 from tests.revocation.openssl_ca import OpensslCa
@@ -132,7 +133,7 @@ def test_lists_of_openssl_are_read(tmp_path: Path) -> None:
     file = tmp_path / "crl.pem"
     for version_1 in (False, True):
         file.write_bytes(b"Explanatory text\n" + own.crl(version_1=version_1))
-        (read,) = read_lists(file)
+        (read,) = read_lists(file).lists
         assert read.fault_as_issued_by(ca(own.credential)) is None
         assert read.entry(alice.certificate.serial_number) is not None
         assert read.entry(bob.certificate.serial_number) is None
@@ -147,8 +148,29 @@ def test_lists_of_openssl_are_read(tmp_path: Path) -> None:
 ])  # fmt: skip
 def test_file_that_holds_no_list_says_so(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "crl").write_bytes(content)
-    with pytest.raises(CrlError, match=why):
-        read_lists(tmp_path / "crl")
+    read = read_lists(tmp_path / "crl")
+    assert read.lists == ()
+    (problem,) = read.problems
+    assert why in problem
+
+
+def test_list_that_is_wrong_takes_nothing_from_those_beside_it(tmp_path: Path) -> None:
+    """A bundle with the lists of many CAs."""
+    ders = [crl(ACME, [1]), crl(ACME, [], scope(indirect_crl=True)), crl(OTHER, [2])]
+    pems = [x509.load_der_x509_crl(der).public_bytes(Encoding.PEM) for der in ders]
+    (tmp_path / "bundle.pem").write_bytes(b"".join(pems))
+    read = read_lists(tmp_path / "bundle.pem")
+    assert [each.issuer for each in read.lists] == ["CN=Acme CA", "CN=Other CA"]
+    (problem,) = read.problems
+    assert "indirect" in problem
+
+
+def test_large_list_of_a_stranger_is_not_looked_at(tmp_path: Path) -> None:
+    """Before memory and time are spent on its entries, it is clear that they are of nobody's."""
+    (tmp_path / "crl").write_bytes(crl(OTHER, [1]))
+    assert read_large(tmp_path / "crl", (OTHER.der,)).problems == ()
+    (problem,) = read_large(tmp_path / "crl", (ACME.der,)).problems
+    assert "no CA that the policy names has signed it" in problem
 
 
 SERIALS = st.integers(1, 2**159 - 1)

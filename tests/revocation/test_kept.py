@@ -1,5 +1,6 @@
 """Where fetched lists are kept, and what is remembered of them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,15 @@ def test_header_that_would_break_a_request_is_not_sent_again(tmp_path: Path) -> 
     arriving.write_bytes(b"list")
     kept.keep(arriving, Validators('"a"\r\nHost: evil', None))
     assert kept.validators() == Validators()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    """Half a list for each crash would fill the disk; one that arrives now is left alone."""
+    kept = KeptFile(tmp_path / "crl", "http://pki.example/acme.crl")
+    kept.make_room()
+    old, new = kept.arriving(), kept.arriving()
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    kept.make_room()
+    assert (old.exists(), new.exists()) == (False, True)

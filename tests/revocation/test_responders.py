@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,12 +24,6 @@ from tests.revocation.servers import HttpServer, computed
 ACME = authority(name("Acme CA"))
 ALICE = user(ACME, "Alice", "alice@acme.example")
 SERIAL = ALICE.certificate.serial_number
-
-
-@pytest.fixture
-def server() -> Iterator[HttpServer]:
-    with HttpServer() as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ def test_what_is_used_stays_and_what_is_not_goes() -> None:
     for number in range(200):
         cache.put(f"flood {number}", number, 5)
         assert cache.get("used") == 1
+    assert (cache.hits, cache.misses) == (200, 0)
 
     assert cache.get("forgotten") is None
 

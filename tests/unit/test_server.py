@@ -4,9 +4,9 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import quote
@@ -21,6 +21,7 @@ from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
 from extauthz.policyfile.live import LivePolicy
+from extauthz.revocation import Inquiry
 from extauthz.server import Checker, _is_allowed, check_server
 from extauthz.snapshot import Snapshot
 from extauthz.wire import xfcc
@@ -80,18 +81,25 @@ async def serving(directory: Path) -> AsyncIterator[Checks]:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     log, counters, reader = DecisionLog(descriptor), CheckCounters(), RequestReader()
     recorder = Recorder(counters, log)
-    runner = web.ServerRunner(check_server(Checker(live, reader, recorder, evidence.ask), []))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
     try:
-        metrics = registry(counters, live, reader, log, evidence)
-        yield Checks(port, live, recorder, log, path, metrics)
+        async with listening(Checker(live, reader, recorder, evidence.ask)) as port:
+            metrics = registry(counters, live, reader, log, evidence)
+            yield Checks(port, live, recorder, log, path, metrics)
     finally:
-        await runner.cleanup()
         log.close()
         os.close(descriptor)
+
+
+@asynccontextmanager
+async def listening(checker: Checker) -> AsyncIterator[int]:
+    """The check listener on a port of its own."""
+    runner = web.ServerRunner(check_server(checker, []))
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 @pytest.fixture
@@ -346,3 +354,29 @@ async def test_metrics_count_what_was_decided(checks: Checks) -> None:
 def test_only_loopback_and_who_was_named_may_ask(peer: str, allowed: bool) -> None:  # noqa: FBT001
     """CVE-2026-76835 (oauth2-proxy): not every peer is a trusted proxy."""
     assert _is_allowed(ip_address(peer), [ip_network("10.1.0.0/16")]) is allowed
+
+
+async def test_policy_that_came_while_a_responder_was_asked_decides_and_is_recorded(
+    checks: Checks,
+) -> None:
+    """What it blocks counts for the checks that wait, and the log says which policy it was."""
+    policy = checks.live.path
+    smallest = policy.read_text()
+    asked = smallest.replace("accounts:", "revocation: {ocsp: {responder: 'http://x/'}}, accounts:")
+    serial = f"{ALICE.certificate.serial_number:x}"
+    blocked = smallest.replace(
+        "accounts:", f"revocation: {{blocked: {{serials: ['{serial}']}}}}, accounts:"
+    )
+
+    async def ask(_: Sequence[Inquiry]) -> None:
+        policy.write_text(blocked)
+        assert await checks.live.reload()
+
+    policy.write_text(asked)
+    assert await checks.live.reload()
+    checker = Checker(checks.live, RequestReader(), checks.recorder, ask)
+    async with listening(checker) as port:
+        ((status, _),) = await replace(checks, port=port).say(get(XFCC))
+    (record,) = checks.records()
+    assert status == 403
+    assert (record["reasons"], record["policy_generation"]) == (["certificate_revoked"], 3)

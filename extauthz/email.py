@@ -10,6 +10,7 @@ RFC 5321 2.4 lets a host treat local parts as case-sensitive; no provider in use
 directories and CAs disagree about the case in which they write the same mailbox.
 """
 
+import re
 import string
 from dataclasses import dataclass
 from typing import Self
@@ -22,6 +23,11 @@ _MAX_LOCAL_OCTETS = 64  # RFC 5321 4.5.3.1.1
 _MAX_DOMAIN_OCTETS = 255  # RFC 5321 4.5.3.1.2
 _ATEXT = frozenset(string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~")
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+# The same rule for an address of ASCII alone, at a fraction of the time: there are files with a
+# million of them.
+_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+"
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PLAIN = re.compile(rf"({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,13 @@ class EmailAddress:
         IDNA 2008, without mapping: a domain that would need one (full-width letters, the Kelvin
         sign, upper case outside ASCII) is no domain.
         """
+        plain = _PLAIN.fullmatch(text)
+        if (
+            plain is not None
+            and len(plain[1]) <= _MAX_LOCAL_OCTETS
+            and len(plain[2]) <= _MAX_DOMAIN_OCTETS
+        ):
+            return cls(plain[1].lower(), plain[2].lower())
         local, at, domain = text.partition("@")
         if not at or "@" in domain or not _is_dot_atom(local):
             return None

@@ -1,9 +1,12 @@
 """Two addresses are the same when mail systems say so, and never because they look alike."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from extauthz import email
 from extauthz.email import EmailAddress
 
 parse = EmailAddress.parse
@@ -79,3 +82,12 @@ def test_any_text_is_read_without_error_and_equality_is_no_accident(one: str, ot
     if a is not None and a == b:
         assert one.lower() == other.lower()
         assert len(one) == len(other)
+
+
+@given(st.text("aZ09.@-_+'é ı\n", max_size=80) | st.from_regex(email._PLAIN, fullmatch=True))  # noqa: SLF001
+def test_plain_address_is_read_as_any_other(text: str) -> None:
+    """The short way of reading ASCII decides nothing that the rule itself does not."""
+    with pytest.MonkeyPatch.context() as patch:
+        found = parse(text)
+        patch.setattr(email, "_PLAIN", re.compile("(?!)"))
+        assert found == parse(text)

@@ -14,21 +14,31 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ONLY_BINARY=:all: \
     PIP_ROOT_USER_ACTION=ignore
+# What python-ldap is compiled with. No versions: Debian offers no other than its last ones.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libldap-dev libsasl2-dev \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 # Without pip of its own: nothing can be installed into it later.
 RUN python -m venv --without-pip /opt/extauthz && mkdir --mode=0700 /opt/state
-COPY requirements.lock ./
-# What the second command installs builds the wheel, and stays behind in this stage.
+COPY requirements.lock requirements-ldap.lock ./
+# What the second command installs builds the wheel, and stays behind in this stage; so does the
+# setuptools that builds python-ldap, of which alone there are no wheels.
 RUN python -m pip --python /opt/extauthz/bin/python install \
         --require-hashes --requirement requirements.lock \
     && python -m pip install --no-deps hatchling==1.33.0 \
-        packaging==26.3 pathspec==1.1.1 pluggy==1.7.0 trove-classifiers==2026.9.21.13
+        packaging==26.3 pathspec==1.1.1 pluggy==1.7.0 trove-classifiers==2026.9.21.13 \
+    && sed -n '/^setuptools==/,/# via/p' requirements-ldap.lock > setuptools.lock \
+    && python -m pip install --require-hashes --requirement setuptools.lock \
+    && python -m pip wheel --require-hashes --requirement requirements-ldap.lock \
+        --no-binary python-ldap --no-build-isolation --no-deps --wheel-dir /wheels
 COPY pyproject.toml README.md LICENSE ./
 COPY extauthz ./extauthz
-# `pip check`: what the lock lacks is missed here, not by the first check of a certificate.
+# `pip check`: what the locks lack is missed here, not by the first check of a certificate.
 RUN python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m pip --python /opt/extauthz/bin/python install \
-        --no-index --no-deps --find-links /wheels extauthz \
+        --no-index --find-links /wheels 'extauthz[ldap]' \
     && python -m pip --python /opt/extauthz/bin/python check
 
 FROM base
@@ -42,6 +52,11 @@ ENV PATH="/opt/extauthz/bin:${PATH}" \
     PYTHONUNBUFFERED=1 \
     PYTHONSAFEPATH=1 \
     STATE_DIRECTORY=/var/lib/extauthz
+# What python-ldap runs with.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends libldap-2.5-0 libsasl2-2 \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/extauthz /opt/extauthz
 # Empty. A new volume takes the owner of the directory that it is mounted over.
 COPY --from=build --chown=10001:10001 /opt/state /var/lib/extauthz

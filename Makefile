@@ -13,14 +13,14 @@ PORT ?= 8443
 COMPILE := $(BIN)/uv --no-config pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" --quiet
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench lock clean ldap
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m extauthz.demo --port $(PORT) $(if $(ONCE),--once)
 
-test: $(VENV)/.dev
-	@$(BIN)/pytest $(ARGS)
+test: $(VENV)/.dev ldap
+	@$(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -32,9 +32,11 @@ bench: $(VENV)/.dev
 	@exec $(BIN)/python bench/run.py $(ARGS)
 
 lock: $(VENV)/.dev
-	$(COMPILE) --extra uvloop --output-file requirements.lock
+	$(COMPILE) --extra uvloop --extra sql --extra redis --output-file requirements.lock
 	$(COMPILE) --extra uvloop --extra demo --group build --output-file requirements-demo.lock
 	$(COMPILE) --extra dev --group build --output-file requirements-dev.lock
+	$(COMPILE) --extra ldap --group build-ldap --constraint requirements.lock \
+		--output-file requirements-ldap.lock
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -63,3 +65,23 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml requirements-demo.lock
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml requirements-dev.lock
 	$(call install,requirements-dev.lock)
+
+# python-ldap has no wheels. It is compiled where that can be done, by the setuptools that its lock
+# pins; whether it can is looked at each time, for the compiler may come later.
+ldap: $(VENV)/.dev
+	@if [ $(VENV)/.ldap -nt requirements-ldap.lock ]; then exit; fi; \
+	cc=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_config_var("CC") or "cc")'); \
+	include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	lacks() { ! $$cc -E -I"$$include" - <<< "#include <$$1>" >/dev/null 2>&1; }; \
+	missing=(); \
+	command -v $${cc%% *} >/dev/null || missing+=(gcc); \
+	lacks ldap.h && missing+=(libldap-dev); \
+	lacks sasl/sasl.h && missing+=(libsasl2-dev); \
+	lacks Python.h && missing+=(python3-dev); \
+	if (($${#missing[@]})); then \
+	    echo "the tests of LDAP will be skipped: python-ldap needs $${missing[*]}"; exit; fi; \
+	echo "compiling python-ldap: requirements-ldap.lock"; \
+	install="$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes"; \
+	$$install -r <(sed -n '/^setuptools==/,/# via/p' requirements-ldap.lock) && \
+	$$install --no-build-isolation -r requirements-ldap.lock && \
+	touch $(VENV)/.ldap

@@ -2,6 +2,7 @@
 
 import hashlib
 from contextlib import suppress
+from itertools import count
 from urllib.parse import quote
 
 import pytest
@@ -80,7 +81,7 @@ def test_what_envoy_writes_is_read(text: str) -> None:
     ("Cert=\udcff", Reason.CERTIFICATE_MALFORMED),
     ("x" * (xfcc.MAX_LENGTH + 1), Reason.CERTIFICATE_MALFORMED),
     (header(chain=ALICE.pem.replace("A", " ", 1)), Reason.CERTIFICATE_MALFORMED),
-])  # fmt: skip
+], ids=count(1))  # fmt: skip
 def test_what_envoy_would_not_write_is_refused(text: str, expected: Reason) -> None:
     """Envoy 6038, CVE-2023-2422 (Keycloak): two of anything is a deny, and so is a wrong leaf."""
     assert reason(text) is expected

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from extauthz.ca import CaCertificate
 from extauthz.crl import Crl
-from extauthz.evidence.fetch import Fetcher, FetchError, Validators
 from extauthz.evidence.kept import KeptFile
 from extauthz.evidence.reading import MAX_OCTETS, Reading, read_large, read_lists
 from extauthz.evidence.source import Source
+from extauthz.fetch import Fetcher, FetchError, Validators
 from extauthz.files import Stamp, stamp
 from extauthz.quoting import printable, quoted
 from extauthz.revocation import CrlSource

@@ -19,7 +19,7 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from extauthz.cache import BoundedCache
-from extauthz.evidence.fetch import Fetcher, FetchError
+from extauthz.fetch import Fetcher, FetchError
 from extauthz.ocsp import OcspError, Terms, encode_request, read_answer
 from extauthz.quoting import printable
 from extauthz.revocation import CLOCK_TOLERANCE, Answered, Inquiry, NotAnswered

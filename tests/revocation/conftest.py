@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from extauthz.evidence.fetch import Fetcher
 from extauthz.evidence.lists import Lists
+from extauthz.fetch import Fetcher
 from tests.revocation.servers import HttpServer
 
 

@@ -12,8 +12,8 @@ from cryptography import x509
 
 from extauthz.demo.authority import authority, name
 from extauthz.evidence import lists as lists_module
-from extauthz.evidence.fetch import Fetcher
 from extauthz.evidence.lists import Lists
+from extauthz.fetch import Fetcher
 from extauthz.revocation import CrlSource
 from tests.revocation import servers
 from tests.revocation.made import HOUR, NOW, crl
@@ -80,7 +80,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("behaviour", "why"), WRONG.values(), ids=WRONG)
-async def test_server_that_goes_wrong_takes_no_list_away(  # noqa: PLR0917 (fixtures)
+async def test_server_that_goes_wrong_takes_no_list_away(
     lists: Lists,
     server: HttpServer,
     behaviour: servers.Behaviour,

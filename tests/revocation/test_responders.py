@@ -12,8 +12,8 @@ from cryptography.x509 import ocsp as x509_ocsp
 
 from extauthz.demo.authority import Credential, authority, name, user
 from extauthz.evidence import responders as responders_module
-from extauthz.evidence.fetch import Fetcher
 from extauthz.evidence.responders import MAX_FAILURES, Responders
+from extauthz.fetch import Fetcher
 from extauthz.ocsp import CertIdHash, CertStatus, Question
 from extauthz.revocation import Answered, Inquiry, NotAnswered, OcspPolicy
 from tests.revocation import servers

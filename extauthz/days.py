@@ -1,0 +1,19 @@
+"""Days, as policies and files of accounts write them: a day stands for its last instant, UTC."""
+
+import re
+from datetime import UTC, date, datetime, time
+
+__all__ = ["REMEDY", "end_of_day"]
+
+REMEDY = "write a day as YYYY-MM-DD"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def end_of_day(written: str) -> datetime | None:
+    """The last instant of a day (RFC 3339 full-date), aware; None when it is no day."""
+    if not _DAY.fullmatch(written):
+        return None
+    try:
+        return datetime.combine(date.fromisoformat(written), time.max, UTC)
+    except ValueError:
+        return None

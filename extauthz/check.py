@@ -4,16 +4,11 @@ from typing import NamedTuple
 
 from extauthz.certificate import PeerCertificate
 from extauthz.findings import Finding
+from extauthz.login import Login
+from extauthz.policy import Subscription
+from extauthz.session import Pin
 
-__all__ = ["CheckRequest", "Login"]
-
-
-class Login(NamedTuple):
-    """A name under which the request claims to be an account, and where it stood."""
-
-    name: str
-    source: str
-    """Such as `basic`."""
+__all__ = ["CheckRequest"]
 
 
 class CheckRequest(NamedTuple):
@@ -27,10 +22,14 @@ class CheckRequest(NamedTuple):
     method: str
     path: str
     """The path as Envoy forwards it, without the query: that one may hold secrets."""
+    subscription: Subscription | None
+    """Whose host it is: it says where logins stand. None when it is nobody's."""
     logins: tuple[Login | Finding, ...]
     """Every login that the request claims; a claim that cannot be read is a finding."""
+    pins: tuple[Pin, ...]
+    """The sessions that the request belongs to: one, unless their cookie stands there twice."""
     peer: PeerCertificate | Finding
     """The peer certificate, or why there is none."""
     request_id: str
     client: str
-    """IP address of the client."""
+    """IP address of the client; empty when Envoy did not say."""

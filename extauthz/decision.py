@@ -10,22 +10,58 @@ steps, so that the first need not be repeated: `assess`, what can be said whatev
 - What cannot be checked is a finding. No check is skipped because its input is absent.
 - What may change while the policy stays, the time and what is known of revocation, is looked at
   anew each time.
+- An exemption excuses what is wrong with the certificate, and nothing else.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
+from typing import TypeAlias
 
+from extauthz.account_check import Answer, Claimant, accounts_in, claimant
 from extauthz.accounts import Account
-from extauthz.certificate import PeerCertificate
-from extauthz.check import Login
+from extauthz.check import CheckRequest
+from extauthz.exemption import Exemption
 from extauthz.findings import Finding, Reason
-from extauthz.identity import IdentityKind
+from extauthz.login import Login
+from extauthz.lookup import Lookup, LookupKey
 from extauthz.policy import Mode, Subscription
 from extauthz.revocation import CLEAR, NO_EVIDENCE, Evidence, Inquiry
+from extauthz.session import Holder, PinsUnavailable
 from extauthz.trust import Path, VerifiedPeer
 
-__all__ = ["Assessment", "Decision", "assess", "decide", "unchecked", "undecided"]
+__all__ = [
+    "Assessment",
+    "Claims",
+    "Decision",
+    "Question",
+    "assess",
+    "decide",
+    "exempted",
+    "unchecked",
+    "undecided",
+]
+
+Question: TypeAlias = Inquiry | Lookup
+"""What could still be asked: of an OCSP responder, or of a directory of accounts."""
+
+NOT_EXCUSED = frozenset({
+    Reason.LOGIN_MALFORMED, Reason.LOGIN_CONFLICT, Reason.ACCOUNT_DISABLED,
+    Reason.DIRECTORY_UNAVAILABLE, Reason.SESSION_ACCOUNT_MISMATCH, Reason.SESSION_UNAVAILABLE,
+})  # fmt: skip
+"""What no exemption excuses: it has nothing to do with being unable to present a certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a request says of its user, and what is known of that."""
+
+    logins: tuple[Login | Finding, ...] = ()
+    answers: Mapping[LookupKey, Answer] | None = field(default_factory=lambda: MappingProxyType({}))
+    """What is known of each of `account_check.lookup_keys`; None when that was not looked up."""
+    holders: tuple[Holder, ...] | PinsUnavailable = ()
+    """Who the request's sessions are bound to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,33 +81,43 @@ class Decision:
     """The path from the certificate to a signing certificate; the best of several."""
     tolerated: tuple[Finding, ...] = ()
     """What was found and is let pass by the policy, whatever the mode."""
-    unanswered: tuple[Inquiry, ...] = ()
-    """What OCSP responders could still say; with their answers the decision may be another."""
+    unanswered: tuple[Question, ...] = ()
+    """What others could still say; with their answers the decision may be another."""
+    mode: Mode | None = None
+    """The mode in which this user's requests are: the subscription's, or `audit` for whom no
+    certificate is demanded of yet. None when no subscription answers for the request."""
+    exemption: Exemption | None = None
+    """The exemption by which the request passes; what it excuses is in `tolerated`."""
 
     @property
     def allowed(self) -> bool:
         """Whether the request passes. Outside `enforce` it does, whatever was found."""
-        return not self.findings or (
-            self.subscription is not None and self.subscription.mode is not Mode.ENFORCE
-        )
+        return not self.findings or self.mode in _LETS_PASS
+
+
+_LETS_PASS = (Mode.OFF, Mode.AUDIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """All that can be said of a request of a subscription, whatever the time.
 
-    It depends on the policy and on the request alone, so it may be kept as long as both are the
-    same; `at` holds the clock, and what is known of revocation, against it.
+    It depends on the policy, the request and what is known of its account alone, so it may be
+    kept as long as these are the same, and not beyond `until`; `at` holds the clock, and what is
+    known of revocation, against it.
     """
 
     subscription: Subscription
-    accounts: tuple[Account, ...]
+    claimant: Claimant
+    mode: Mode
     peer: VerifiedPeer | Finding
     against_account: tuple[Finding, ...]
     against_certificate: tuple[Finding, ...]
     """What the subscription's requirements have against it."""
     passing: Decision | None
     """The decision while the request passes, and None when it never does."""
+    until: datetime
+    """Until when it may be kept (aware)."""
 
     def at(self, now: datetime, evidence: Evidence) -> Decision:
         """Decide as of `now` (aware), by what is known."""
@@ -82,42 +128,47 @@ class Assessment:
                 revocation is None or revocation.judge(path.links, evidence, now) is CLEAR
             ):
                 return passing
-        peer = self.peer
+        peer, accounts, lookups = self.peer, self.claimant.accounts, self.claimant.unanswered
         if isinstance(peer, Finding):
-            return Decision(self.subscription, (peer, *self.against_account), self.accounts)
+            against = (peer, *self.against_account)
+            return Decision(
+                self.subscription, against, accounts, unanswered=lookups, mode=self.mode
+            )
         best = _best(self.subscription, peer, now, evidence)
         return Decision(
             self.subscription,
             (*peer.faults, *best.against, *self.against_certificate, *self.against_account),
-            self.accounts,
+            accounts,
             best.path,
             best.tolerated,
-            best.unanswered,
+            (*best.unanswered, *lookups),
+            self.mode,
         )
 
 
 def decide(
     subscription: Subscription,
-    logins: tuple[Login | Finding, ...],
+    claims: Claims,
     peer: VerifiedPeer | Finding,
     now: datetime,
     evidence: Evidence = NO_EVIDENCE,
 ) -> Decision:
     """Check a request of a subscription against its policy, as of `now` (aware)."""
-    return assess(subscription, logins, peer).at(now, evidence)
+    return assess(subscription, claims, peer, now).at(now, evidence)
 
 
 def assess(
-    subscription: Subscription,
-    logins: tuple[Login | Finding, ...],
-    peer: VerifiedPeer | Finding,
+    subscription: Subscription, claims: Claims, peer: VerifiedPeer | Finding, now: datetime
 ) -> Assessment:
-    """Make every check of a request that does not depend on the time."""
+    """Make every check of a request that does not depend on the time, but for its account's."""
     certificate = None if isinstance(peer, Finding) else peer.certificate
-    accounts, against_account = _account(subscription, logins, certificate)
+    claims_of = claimant(subscription, claims.logins, certificate, claims.answers, now)
+    accounts = claims_of.accounts
+    against_account = (*claims_of.against, *_session(claims, accounts))
     against_certificate: tuple[Finding, ...] = ()
     if certificate is not None:
         against_certificate = tuple(subscription.requirements.against(certificate))
+    mode = _mode(subscription, claims, claims_of)
     passing = None
     if (
         not isinstance(peer, Finding)
@@ -129,18 +180,80 @@ def assess(
         sound = [path for path in peer.paths if not _whatever_the_time(subscription, peer, path)]
         if sound:
             lasting = max(sound, key=lambda path: path.not_after)
-            passing = Decision(subscription, (), accounts, lasting)
-    return Assessment(subscription, accounts, peer, against_account, against_certificate, passing)
+            passing = Decision(subscription, (), accounts, lasting, mode=mode)
+    return Assessment(
+        subscription,
+        claims_of,
+        mode,
+        peer,
+        against_account,
+        against_certificate,
+        passing,
+        claims_of.until,
+    )
+
+
+def exempted(decision: Decision, request: CheckRequest, now: datetime) -> Decision:
+    """The decision on a request of its subscription, once its exemptions are held against it."""
+    subscription = decision.subscription
+    is_unreadable = any(isinstance(login, Finding) for login in request.logins)
+    if (
+        subscription is None
+        or is_unreadable
+        or any(each.reason in NOT_EXCUSED for each in decision.findings)
+    ):
+        return decision
+    asked = (request.logins, request.method, request.path, request.client)
+    for exemption in subscription.exemptions:
+        if now <= exemption.until and exemption.covers(*asked):
+            tolerated = (*decision.tolerated, *decision.findings)
+            return replace(decision, findings=(), tolerated=tolerated, exemption=exemption)
+    return decision
 
 
 def unchecked(subscription: Subscription) -> Decision:
     """The passing of a request whose subscription has checks turned off."""
-    return Decision(subscription, ())
+    return Decision(subscription, (), mode=subscription.mode)
 
 
 def undecided(finding: Finding) -> Decision:
     """The refusal of a request that no subscription answers for."""
     return Decision(None, (finding,))
+
+
+def _session(claims: Claims, accounts: tuple[Account, ...]) -> Iterator[Finding]:
+    """Whether the request's sessions are those of whom it claims to be."""
+    if isinstance(claims.holders, PinsUnavailable):
+        yield Finding(Reason.SESSION_UNAVAILABLE, f"the store of sessions: {claims.holders.why}")
+        return
+    logins = {account.login for account in accounts}
+    logins.update(login.name for login in claims.logins if isinstance(login, Login))
+    for holder in claims.holders:
+        if logins and logins.isdisjoint(holder.logins):
+            whose = sorted(holder.logins)
+            detail = f"the session was begun by {whose!r}, and this is {sorted(logins)!r}"
+            yield Finding(Reason.SESSION_ACCOUNT_MISMATCH, detail)
+
+
+def _mode(subscription: Subscription, claims: Claims, claims_of: Claimant) -> Mode:
+    """The subscription's mode, unless no certificate is demanded of this user yet.
+
+    Where it cannot be told who the user is, the certificate is demanded.
+    """
+    required = subscription.required_for
+    if subscription.mode is not Mode.ENFORCE or required is None:
+        return subscription.mode
+    is_disabled = any(each.reason is Reason.ACCOUNT_DISABLED for each in claims_of.against)
+    if claims_of.in_doubt or is_disabled or isinstance(claims.holders, PinsUnavailable):
+        return Mode.ENFORCE
+    logins = {login.name for login in claims.logins if isinstance(login, Login)}
+    logins.update(*(holder.logins for holder in claims.holders))
+    known = [*claims_of.accounts, *accounts_in(claims.answers or {})]
+    logins.update(account.login for account in known)
+    is_meant = not required.logins.isdisjoint(logins) or any(
+        not required.groups.isdisjoint(account.groups) for account in known
+    )
+    return Mode.ENFORCE if is_meant else Mode.AUDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +263,7 @@ class _Judged:
     path: Path | None
     against: tuple[Finding, ...]
     tolerated: tuple[Finding, ...] = ()
-    unanswered: tuple[Inquiry, ...] = ()
+    unanswered: tuple[Question, ...] = ()
 
 
 def _best(
@@ -206,56 +319,3 @@ def _outside(
     if now > not_after:
         detail = f"{what} expired at {not_after.isoformat()}"
         yield Finding(Reason.CERTIFICATE_EXPIRED, detail)
-
-
-def _account(
-    subscription: Subscription,
-    logins: tuple[Login | Finding, ...],
-    certificate: PeerCertificate | None,
-) -> tuple[tuple[Account, ...], tuple[Finding, ...]]:
-    """Check 3: the account that logs in, and what is wrong about it."""
-    names = {login.name for login in logins if isinstance(login, Login)}
-    claimed = [account for name in names if (account := subscription.accounts.named(name))]
-    if not subscription.verify_email:
-        return tuple(claimed), ()
-    unreadable = tuple(login for login in logins if isinstance(login, Finding))
-    if unreadable:
-        return tuple(claimed), unreadable
-    if len(names) > 1:
-        detail = f"the request claims the logins {sorted(names)!r}"
-        return tuple(claimed), (Finding(Reason.LOGIN_CONFLICT, detail),)
-    if names and not claimed:
-        detail = f"no account has the login {names.pop()!r}"
-        return (), (Finding(Reason.ACCOUNT_UNKNOWN, detail),)
-    if certificate is None:
-        return tuple(claimed), ()
-    return _identity(subscription, tuple(claimed), certificate)
-
-
-def _identity(
-    subscription: Subscription, claimed: tuple[Account, ...], certificate: PeerCertificate
-) -> tuple[tuple[Account, ...], tuple[Finding, ...]]:
-    kind = subscription.identity
-    is_email = kind is IdentityKind.EMAIL
-    names = list(certificate.names(kind))
-    if not names:
-        reason = Reason.EMAIL_MISSING if is_email else Reason.IDENTITY_MISSING
-        return claimed, (Finding(reason, f"there is no {_KINDS[kind]} in the certificate"),)
-    matching = subscription.accounts.identified_by(certificate.identities(kind))
-    if not claimed:
-        detail = f"no account has one of {names!r} ({_KINDS[kind]})"
-        return matching, () if matching else (Finding(Reason.ACCOUNT_UNKNOWN, detail),)
-    account = claimed[0]
-    if account in matching:
-        return claimed, ()
-    reason = Reason.EMAIL_MISMATCH if is_email else Reason.IDENTITY_MISMATCH
-    detail = f"the account has {str(account.identity)!r}, the certificate {names!r}"
-    return claimed, (Finding(reason, detail),)
-
-
-_KINDS = {
-    IdentityKind.EMAIL: "rfc822Name, SmtpUTF8Mailbox or emailAddress",
-    IdentityKind.UPN: "userPrincipalName",
-    IdentityKind.SUBJECT: "subject",
-    IdentityKind.SAN_URI: "uniformResourceIdentifier",
-}

@@ -7,9 +7,13 @@ from types import MappingProxyType
 
 from extauthz import hosts
 from extauthz.accounts import Accounts
+from extauthz.exemption import Exemption, RequiredFor
 from extauthz.identity import IdentityKind
+from extauthz.login import Basic, LoginSource
+from extauthz.lookup import Directory
 from extauthz.requirements import Requirements
 from extauthz.revocation import Revocation
+from extauthz.session import SessionPolicy
 from extauthz.trust import TrustAnchors
 
 __all__ = ["DEFAULT_DENIAL", "Denial", "Mode", "Policy", "Subscription"]
@@ -37,6 +41,7 @@ class Denial:
     text, and wrapped in HTML or JSON for a client that prefers these."""
 
 
+BASIC = (Basic(),)
 NO_REQUIREMENTS = Requirements()
 DEFAULT_DENIAL = Denial()
 """For whoever cannot be told apart any further, such as a client of an unknown host."""
@@ -50,7 +55,8 @@ class Subscription:
     hosts: tuple[str, ...]
     """Normalised hosts; one that begins with `*.` stands for all hosts below that domain."""
     trust: TrustAnchors
-    accounts: Accounts
+    accounts: Accounts | Directory
+    """The accounts, or where they live."""
     mode: Mode = Mode.ENFORCE
     verify_email: bool = True
     """Whether the name in the certificate, of whatever kind, must be that of the account."""
@@ -59,6 +65,14 @@ class Subscription:
     requirements: Requirements = NO_REQUIREMENTS
     revocation: Revocation | None = None
     """None when nobody asks whether certificates are revoked."""
+    login: tuple[LoginSource, ...] = BASIC
+    """Where requests say who logs in; every source that finds a login counts."""
+    session: SessionPolicy | None = None
+    """Which cookie is the service's session, where sessions are pinned to accounts."""
+    exemptions: tuple[Exemption, ...] = ()
+    required_for: RequiredFor | None = None
+    """Whom certificates are demanded of; None for everybody. The others are treated as in
+    `audit`."""
     denial: Denial = DEFAULT_DENIAL
 
 

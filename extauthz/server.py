@@ -18,14 +18,14 @@ from aiohttp import hdrs, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from extauthz.check import CheckRequest
-from extauthz.decision import undecided
+from extauthz.decision import Decision, Question, undecided
 from extauthz.findings import Finding, Reason
 from extauthz.observe.record import Entry
 from extauthz.observe.recorder import Recorder
+from extauthz.pins.gathered import GatheredPins, must_bind
 from extauthz.policy import DEFAULT_DENIAL
 from extauthz.policyfile.live import LivePolicy
-from extauthz.revocation import Inquiry
-from extauthz.snapshot import Snapshot
+from extauthz.snapshot import Holders, Snapshot
 from extauthz.wire.answer import PLAIN, answer, denied, failed
 from extauthz.wire.request import RequestReader, request_id
 
@@ -33,8 +33,9 @@ __all__ = ["Checker", "Networks", "admin_application", "check_server"]
 
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 
-Ask: TypeAlias = Callable[[Sequence[Inquiry]], Awaitable[None]]
-"""Has OCSP responders asked; returns when they have answered, or when a check must not wait."""
+Ask: TypeAlias = Callable[[Sequence[Question]], Awaitable[None]]
+"""Has OCSP responders and directories asked; returns when they have answered, or when a check must
+not wait."""
 
 MAX_FIELD_OCTETS = 1024 * 1024
 """Longest header field and request line that the parser takes. It is above what is decided on
@@ -50,33 +51,26 @@ class Checker:
     """Answers a request of Envoy: reads it, has it decided, records it."""
 
     def __init__(
-        self, live: LivePolicy, reader: RequestReader, recorder: Recorder, ask: Ask
+        self,
+        live: LivePolicy,
+        reader: RequestReader,
+        recorder: Recorder,
+        ask: Ask,
+        pins: GatheredPins,
     ) -> None:
         self._live = live
         self._ask = ask
         self._reader = reader
         self._recorder = recorder
+        self._pins = pins
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         began = time.perf_counter()
-        now = datetime.now(UTC)
         check: CheckRequest | None = None
-        snapshot = self._live.snapshot
+        snapshot, now = self._live.snapshot, datetime.now(UTC)
         try:
-            if snapshot is None:
-                message = "a check came before a policy was in force"
-                raise RuntimeError(message)  # noqa: TRY301 (taken as any bug: refused, recorded)
-            read = self._reader.read(request)
-            if isinstance(read, Finding):
-                decision = undecided(read)
-            else:
-                check = read
-                decision = snapshot.check(check, now)
-                if decision.unanswered:
-                    await self._ask(decision.unanswered)
-                    # Meanwhile the policy may have become another: what it blocks counts.
-                    now, snapshot = datetime.now(UTC), self._live.snapshot or snapshot
-                    decision = snapshot.check(check, now)
+            octets = await _octets(request) if request.can_read_body else b""
+            decision, check, snapshot, now = await self._decide(request, octets)
             response = answer(decision, request.headers)
         except asyncio.CancelledError:
             raise
@@ -93,6 +87,43 @@ class Checker:
         ))  # fmt: skip
         return response
 
+    async def _decide(
+        self, request: web.BaseRequest, octets: bytes | None
+    ) -> tuple[Decision, CheckRequest | None, Snapshot, datetime]:
+        """The decision, what was decided on, by which policy and when.
+
+        Whatever has to be waited for is waited for once. Meanwhile the policy may have become
+        another, which may block what the one before let pass: so the request is read anew.
+        """
+        snapshot: Snapshot | None = None
+        check: CheckRequest | None = None
+        holders: Holders | None = None
+        is_asked = False
+        while True:
+            now = datetime.now(UTC)
+            if check is None or snapshot is None or snapshot is not self._live.snapshot:
+                snapshot, before = self._live.snapshot, check
+                if snapshot is None:
+                    message = "a check came before a policy was in force"
+                    raise RuntimeError(message)
+                read = self._reader.read(request, octets, snapshot.policy)
+                if isinstance(read, Finding):
+                    return undecided(read), None, snapshot, now
+                check = read
+                if before is not None and before.pins != check.pins:
+                    holders = None
+            if check.pins and holders is None:
+                holders = await self._pins.holders(check)
+                continue
+            decision = snapshot.check(check, now, holders or ())
+            if decision.unanswered and not is_asked:
+                await self._ask(decision.unanswered)
+                is_asked = True
+            elif must_bind(check, decision, holders):
+                holders = await self._pins.bind(check, decision, holders or ())
+            else:
+                return decision, check, snapshot, now
+
     def unreadable(self, error: BaseException | None) -> web.Response:
         """The refusal of a request that is not HTTP as the parser knows it.
 
@@ -105,6 +136,14 @@ class Checker:
         response = denied(DEFAULT_DENIAL, PLAIN)
         response.force_close()
         return response
+
+
+async def _octets(request: web.BaseRequest) -> bytes | None:
+    """The body that Envoy hands over; None when that cannot be read, or is more than it may be."""
+    try:
+        return await request.read()
+    except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ConnectionError):
+        return None
 
 
 def _generation(snapshot: Snapshot | None) -> int:
@@ -126,6 +165,8 @@ class _Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # as the documentation has it
             max_line_size=MAX_FIELD_OCTETS,
             max_field_size=MAX_FIELD_OCTETS,
+            # What a client compressed is not unpacked: a few octets can become gigabytes.
+            auto_decompress=False,
         )
         self._checker = checker
         self._allowed = allowed

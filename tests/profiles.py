@@ -9,7 +9,6 @@ from cryptography.x509.oid import NameOID
 from extauthz.accounts import Accounts
 from extauthz.ca import CaCertificate
 from extauthz.certificate import PeerCertificate
-from extauthz.decision import decide
 from extauthz.demo.authority import (
     Credential,
     Extension,
@@ -20,6 +19,7 @@ from extauthz.findings import Finding, Reason
 from extauthz.policy import Subscription
 from extauthz.requirements import Requirements
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.asking import decided
 
 NOW = datetime.now(UTC)
 CA = authority(name("CA"))
@@ -63,7 +63,7 @@ def findings(
     subscription = Subscription(
         "s", (), trust, Accounts(), verify_email=False, requirements=requirements or Requirements()
     )
-    return list(decide(subscription, (), trust.verify(peer), NOW).findings)
+    return list(decided(subscription, (), trust.verify(peer), NOW).findings)
 
 
 def reasons(leaf: Credential, requirements: Requirements | None = None) -> set[Reason]:

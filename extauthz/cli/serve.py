@@ -9,20 +9,26 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import web
 
 from extauthz import listeners
+from extauthz.decision import Question
+from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.gathered import GatheredEvidence
 from extauthz.evidence.kept import state_directory
 from extauthz.listeners import Address, Tcp
+from extauthz.lookup import Lookup
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
+from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
 from extauthz.policyfile.reminder import remind
+from extauthz.revocation import Inquiry
 from extauthz.server import Checker, admin_application, check_server
 from extauthz.watch import watch
 from extauthz.wire.request import RequestReader
@@ -111,18 +117,37 @@ def _run_loop(main: Coroutine[None, None, int]) -> int:
         return runner.run(main)
 
 
+@dataclass(frozen=True, slots=True)
+class _Surroundings:
+    """What checks depend on besides the policy."""
+
+    evidence: GatheredEvidence
+    directories: GatheredDirectories
+    pins: GatheredPins
+
+    async def ask(self, questions: Sequence[Question]) -> None:
+        """Ask responders and directories, all at once, and wait as long as a check may."""
+        lookups = [each for each in questions if isinstance(each, Lookup)]
+        inquiries = [each for each in questions if isinstance(each, Inquiry)]
+        await asyncio.gather(self.evidence.ask(inquiries), self.directories.ask(lookups))
+
+
 async def _serve(options: argparse.Namespace, check: socket.socket, admin: socket.socket) -> int:
-    async with GatheredEvidence(options.state) as evidence:
-        return await _answer(options, check, admin, evidence)
+    async with (
+        GatheredEvidence(options.state) as evidence,
+        GatheredDirectories() as directories,
+        GatheredPins() as pins,
+    ):
+        return await _answer(options, check, admin, _Surroundings(evidence, directories, pins))
 
 
 async def _answer(
     options: argparse.Namespace,
     check: socket.socket,
     admin: socket.socket,
-    evidence: GatheredEvidence,
+    around: _Surroundings,
 ) -> int:
-    live = LivePolicy(options.policy, evidence)
+    live = LivePolicy(options.policy, around.evidence, around.directories, around.pins)
     stop = _on_signals(live)
     if not await live.reload():
         return 1
@@ -130,10 +155,12 @@ async def _answer(
     reader, counters = RequestReader(), CheckCounters()
     recorder = Recorder(counters, log)
     checks = web.ServerRunner(
-        check_server(Checker(live, reader, recorder, evidence.ask), options.allow_from),
+        check_server(Checker(live, reader, recorder, around.ask, around.pins), options.allow_from),
         shutdown_timeout=STOP_SECONDS,
     )
-    metrics = registry(counters, live, reader, log, evidence)
+    metrics = registry(
+        counters, live, reader, log, around.evidence, around.directories, around.pins
+    )
     operator = web.AppRunner(admin_application(live, recorder, metrics), access_log=None)
     tasks = [
         asyncio.create_task(watch(lambda: live.files, live.reload)),

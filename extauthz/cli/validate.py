@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from extauthz.cli import evidence
+from extauthz.accounts import Accounts
+from extauthz.cli import directories, evidence
+from extauthz.lookup import AccountFile, Directory
 from extauthz.policy import Policy, Subscription
 from extauthz.policyfile.loader import load
 from extauthz.policyfile.problems import Problem, Severity, counted, printable
@@ -38,13 +40,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def run(options: argparse.Namespace) -> int:
     loaded = load(options.file, datetime.now(UTC))
     problems = list(loaded.problems)
-    if loaded.policy is not None and any(
-        subscription.revocation for subscription in loaded.policy.subscriptions.values()
-    ):
-        # What the gathering logs is reported here, each with what to do about it.
-        logging.disable(logging.CRITICAL)
-        today = evidence.problems(options.file, loaded.policy, online=options.online)
-        problems += asyncio.run(today)
+    if loaded.policy is not None:
+        problems += asyncio.run(_today(options.file, loaded.policy, online=options.online))
     bad = any(problem.severity is not Severity.WARNING for problem in problems)
     if options.json:
         print(json.dumps(_report(loaded.policy, problems, valid=not bad), indent=2))
@@ -52,9 +49,28 @@ def run(options: argparse.Namespace) -> int:
         for problem in problems:
             print(problem, file=sys.stderr if bad else sys.stdout)
         if loaded.policy is not None:
-            print(_table(loaded.policy.subscriptions.values()))
+            subscriptions = loaded.policy.subscriptions.values()
+            print(_table(subscriptions))
+            if any(subscription.exemptions for subscription in subscriptions):
+                print(_exemptions(subscriptions))
         print(_verdict(options.file, problems))
     return 1 if bad else 0
+
+
+async def _today(file: Path, policy: Policy, *, online: bool) -> list[Problem]:
+    """What is wrong today with what the policy names: lists, responders, directories."""
+    subscriptions = policy.subscriptions.values()
+    # What the gathering logs is reported here, each with what to do about it.
+    logging.disable(logging.CRITICAL)
+    try:
+        found: list[Problem] = []
+        if any(subscription.revocation for subscription in subscriptions):
+            found += await evidence.problems(file, policy, online=online)
+        if any(not isinstance(subscription.accounts, Accounts) for subscription in subscriptions):
+            found += await directories.problems(file, policy, online=online)
+        return found
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _verdict(file: Path, problems: Sequence[Problem]) -> str:
@@ -96,7 +112,21 @@ def _report(
                 "identity": subscription.identity,
                 "max_intermediates": subscription.trust.max_intermediates,
                 "revocation": _revocation(subscription.revocation),
-                "accounts": len(subscription.accounts),
+                "accounts": _accounts(subscription.accounts),
+                "login": [source.source for source in subscription.login],
+                "session": subscription.session and subscription.session.cookie,
+                "exempt": [
+                    {
+                        "name": exemption.name,
+                        "reason": exemption.reason,
+                        "until": f"{exemption.until:%Y-%m-%d}",
+                        "logins": sorted(exemption.logins),
+                        "paths": [str(path) for path in exemption.paths],
+                        "methods": sorted(exemption.methods),
+                        "from": [str(network) for network in exemption.networks],
+                    }
+                    for exemption in subscription.exemptions
+                ],
                 "signing_certificates": [
                     {
                         "label": signing.label,
@@ -110,6 +140,38 @@ def _report(
             for subscription in subscriptions
         ],
     }
+
+
+def _accounts(accounts: Accounts | Directory) -> int | str:
+    """How many there are, or where they live."""
+    match accounts:
+        case Accounts():
+            return len(accounts)
+        case AccountFile():
+            return accounts.path
+        case _:
+            return accounts.url
+
+
+def _exemptions(subscriptions: Iterable[Subscription]) -> str:
+    """A row for each exemption, the first to end first."""
+    rows = [("EXEMPT", "SUBSCRIPTION", "UNTIL", "WHO", "REASON")]
+    every = [
+        (exemption, subscription.name)
+        for subscription in subscriptions
+        for exemption in subscription.exemptions
+    ]
+    for exemption, name in sorted(every, key=lambda each: each[0].until):
+        conditions = [
+            *sorted(exemption.logins),
+            *sorted(exemption.methods),
+            *(str(path) for path in exemption.paths),
+            *(f"from {network}" for network in exemption.networks),
+        ]
+        until = f"{exemption.until:%Y-%m-%d}"
+        who, reason = printable(" ".join(conditions)), printable(exemption.reason)
+        rows.append((exemption.name, name, until, who, reason))
+    return _columns(rows)
 
 
 def _revocation(revocation: Revocation | None) -> dict[str, object] | None:
@@ -131,13 +193,19 @@ def _table(subscriptions: Iterable[Subscription]) -> str:
         ("SUBSCRIPTION", "MODE", "HOSTS", "ACCOUNTS", "SIGNING CERTIFICATE", "EXPIRES", "SHA-256")
     ]
     for subscription in subscriptions:
-        accounts = str(len(subscription.accounts)) if subscription.verify_email else "not verified"
+        accounts = "not verified"
+        if subscription.verify_email:
+            accounts = printable(str(_accounts(subscription.accounts)))
         first = (subscription.name, str(subscription.mode), " ".join(subscription.hosts), accounts)
         for signing in subscription.trust.signing_certificates:
             facts = signing.facts
             subject, end = printable(facts.subject), f"{facts.not_after:%Y-%m-%d}"
             rows.append((*first, subject, end, facts.fingerprint))
             first = ("", "", "", "")
+    return _columns(rows)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

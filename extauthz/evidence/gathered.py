@@ -10,9 +10,9 @@ from typing import Self
 
 from extauthz.ca import CaCertificate
 from extauthz.crl import Crl
-from extauthz.evidence.fetch import Fetcher
 from extauthz.evidence.lists import Lists
 from extauthz.evidence.responders import Responders
+from extauthz.fetch import Fetcher
 from extauthz.policy import Policy
 from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered
 from extauthz.watch import watch
@@ -66,7 +66,7 @@ class GatheredEvidence:
             {s: known for s, known in wanted.items() if online or not s.is_url}
         )
 
-    def settle(self, policy: Policy) -> None:
+    async def settle(self, policy: Policy) -> None:
         """Forget what no policy needs any more, once this one is in force."""
         self.lists.retain(_wanted(policy))
 

@@ -18,9 +18,12 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from extauthz.decision import Decision
+from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.observe.accounts import GatheredAccounts
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.gathered import Gathered, cache_metrics
+from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
 from extauthz.wire.request import RequestReader
 
@@ -38,14 +41,15 @@ class CheckCounters(Collector):
         self._denials: Counter[tuple[str, str]] = Counter()
         self._tolerated: Counter[tuple[str, str]] = Counter()
         self._signers: Counter[tuple[str, str, str]] = Counter()
+        self._exempt: Counter[tuple[str, str]] = Counter()
         self._durations = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
 
     def count(self, decision: Decision, seconds: float) -> None:
         """Add one decision that took `seconds`."""
         subscription = decision.subscription
-        name, mode = ("", "") if subscription is None else (subscription.name, subscription.mode)
-        self._checks[name, mode, "deny" if decision.findings else "allow"] += 1
+        name = "" if subscription is None else subscription.name
+        self._checks[name, decision.mode or "", "deny" if decision.findings else "allow"] += 1
         for reason in {finding.reason for finding in decision.findings}:
             self._denials[name, reason] += 1
         for reason in {finding.reason for finding in decision.tolerated}:
@@ -53,6 +57,8 @@ class CheckCounters(Collector):
         if decision.path is not None and not decision.findings:
             signing = decision.path.signing_certificate
             self._signers[name, signing.label, signing.facts.fingerprint] += 1
+        if decision.exemption is not None:
+            self._exempt[name, decision.exemption.name] += 1
         self._durations[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
 
@@ -89,6 +95,14 @@ class CheckCounters(Collector):
         for labels, value in list(self._signers.items()):
             signers.add_metric(labels, value)
         yield signers
+        exempt = CounterMetricFamily(
+            "extauthz_exempt_checks",
+            "Checks that passed by an exemption of the policy.",
+            labels=["subscription", "exemption"],
+        )
+        for entry, value in list(self._exempt.items()):
+            exempt.add_metric(entry, value)
+        yield exempt
         duration = HistogramMetricFamily(
             "extauthz_check_duration_seconds", "Time from a read request to its decision."
         )
@@ -146,6 +160,15 @@ class _PolicyGauges(Collector):
                     signing.facts.not_after.timestamp(),
                 )
         yield expiry
+        ends = GaugeMetricFamily(
+            "extauthz_exemption_end_timestamp_seconds",
+            "Last instant at which an exemption holds, in Unix time.",
+            labels=["subscription", "exemption"],
+        )
+        for subscription in snapshot.policy.subscriptions.values():
+            for exemption in subscription.exemptions:
+                ends.add_metric([subscription.name, exemption.name], exemption.until.timestamp())
+        yield ends
 
 
 class _EdgeGauges(Collector):
@@ -172,16 +195,21 @@ class _EdgeGauges(Collector):
         )
 
 
-def registry(
+def registry(  # noqa: PLR0913, PLR0917 (what there is to be seen)
     counters: CheckCounters,
     live: LivePolicy,
     reader: RequestReader,
     log: DecisionLog,
     evidence: GatheredEvidence,
+    directories: GatheredDirectories,
+    pins: GatheredPins,
 ) -> CollectorRegistry:
     """Everything that `/metrics` shows of one server."""
     metrics = CollectorRegistry()
-    collectors = (counters, _PolicyGauges(live), _EdgeGauges(reader, log), Gathered(evidence))
+    collectors = (
+        counters, _PolicyGauges(live), _EdgeGauges(reader, log), Gathered(evidence),
+        GatheredAccounts(live, directories, pins),
+    )  # fmt: skip
     for collector in collectors:
         metrics.register(collector)
     ProcessCollector(registry=metrics)

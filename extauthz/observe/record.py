@@ -12,9 +12,10 @@ import orjson
 
 from extauthz.cache import BoundedCache
 from extauthz.certificate import CertificateFacts, PeerCertificate
-from extauthz.check import CheckRequest, Login
+from extauthz.check import CheckRequest
 from extauthz.decision import Decision
 from extauthz.findings import Finding
+from extauthz.login import Login
 from extauthz.trust import SigningCertificate
 
 __all__ = ["MAX_TEXT", "Entry", "LineEncoder"]
@@ -57,6 +58,7 @@ class LineEncoder:
             "path": None,
             "client": None,
             "login": None,
+            "login_source": None,
             "policy_generation": entry.generation,
             "duration_us": int(entry.seconds * 1e6),
         }
@@ -69,6 +71,7 @@ class LineEncoder:
             for login in request.logins:
                 if isinstance(login, Login):
                     check["login"] = _text(login.name)
+                    check["login_source"] = login.source
                     break
             peer = request.peer
         # Two JSON objects become one: `{"time":…` without its last brace, and `"subscription":…}`.
@@ -97,13 +100,14 @@ def _decision(decision: Decision, facts: CertificateFacts | None) -> bytes:
     signing = None if decision.path is None else decision.path.signing_certificate
     members = {
         "subscription": None if subscription is None else subscription.name,
-        "mode": None if subscription is None else subscription.mode,
+        "mode": decision.mode,
         "decision": "deny" if decision.findings else "allow",
         "allowed": decision.allowed,
         "reasons": [finding.reason for finding in decision.findings],
         "details": [_text(finding.detail) for finding in decision.findings],
         "accounts": [account.login for account in decision.accounts],
         "tolerated": [_text(f"{each.reason}: {each.detail}") for each in decision.tolerated],
+        "exempt": None if decision.exemption is None else decision.exemption.name,
         "signing_certificate": None if signing is None else _signing_certificate(signing),
         "certificate": None if facts is None else _certificate(facts),
     }

@@ -7,17 +7,17 @@ documents and runaway aliases are mistakes; plain scalars resolve by the core sc
 """
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import yaml
 
 from extauthz.files import Place
 from extauthz.policyfile.problems import Mistake, quoted
+from extauthz.yaml_events import CONTROL, LOADER, Event, ScalarValue, is_plain, place, resolve, tag
 
-__all__ = ["Mapping", "Node", "Scalar", "Sequence", "parse", "texts"]
+__all__ = ["Mapping", "Node", "Scalar", "ScalarValue", "Sequence", "parse", "texts"]
 
 MAX_DEPTH = 32
 MAX_NODES = 2_000_000
@@ -27,20 +27,6 @@ MAX_ALIASED = 100_000
 MAX_ALIASED_SHARE = 10
 """Values that aliases may stand for besides these, for each one that is written."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_INTEGER = re.compile(r"[-+]?[0-9]{1,18}\Z")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
-_CONSTANTS = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True,
-    "false": False, "False": False, "FALSE": False,
-}  # fmt: skip
-_CONTROL = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What may not stand in a YAML file (YAML 1.2, 5.1), nor a byte order mark within it."""
-
-Event: TypeAlias = Any
-"""An event of PyYAML: its type stubs know fewer attributes than there are."""
-ScalarValue: TypeAlias = str | int | float | bool | None
 Plain: TypeAlias = "ScalarValue | list[Plain] | dict[str, Plain]"
 
 
@@ -87,9 +73,9 @@ def texts(node: Node | None) -> Iterator[Scalar]:
 def parse(text: str) -> tuple[Node | None, list[Mistake]]:
     """The tree of a document and what is wrong with it; None when its end cannot be reached."""
     text = text.removeprefix("\ufeff")
-    if (found := _CONTROL.search(text)) is not None:
+    if (found := CONTROL.search(text)) is not None:
         return None, [_control(text, found.start())]
-    composer = _Composer(yaml.parse(text, Loader=_LOADER))
+    composer = _Composer(yaml.parse(text, Loader=LOADER))
     try:
         return composer.document(), composer.mistakes
     except _UnreadableError as error:
@@ -148,18 +134,18 @@ class _Composer:
 
     def _content(self, event: Event, depth: int) -> Node:
         if isinstance(event, yaml.ScalarEvent):
-            return Scalar(_place(event), _resolve(event.value) if _is_plain(event) else event.value)
+            return Scalar(place(event), resolve(event.value) if is_plain(event) else event.value)
         if isinstance(event, yaml.SequenceStartEvent):
-            sequence = Sequence(_place(event))
+            sequence = Sequence(place(event))
             while not isinstance(inner := next(self._events), yaml.SequenceEndEvent):
                 sequence.items.append(self._node(inner, depth + 1))
             return sequence
-        mapping = Mapping(_place(event))
+        mapping = Mapping(place(event))
         while not isinstance(key := next(self._events), yaml.MappingEndEvent):
             name = self._key(mapping, key, depth)
             value = self._node(next(self._events), depth + 1)
             if name is not None:
-                mapping.keys[name] = _place(key)
+                mapping.keys[name] = place(key)
                 mapping.values[name] = value
         return mapping
 
@@ -172,8 +158,8 @@ class _Composer:
         self._refuse_tag(key)
         name: str = key.value
         if key.anchor is not None:
-            self._anchors[key.anchor] = Scalar(_place(key), name)
-        if name == "<<" and _is_plain(key):
+            self._anchors[key.anchor] = Scalar(place(key), name)
+        if name == "<<" and is_plain(key):
             self._mistake(key, "a merge key, which YAML 1.2 does not have", "write the keys out")
             return None
         if name in mapping.keys:
@@ -200,16 +186,15 @@ class _Composer:
         ):
             message = f"aliases stand for {self._aliased} values, too many for such a file"
             raise _unreadable(event, message, "write the values out")
-        return dataclasses.replace(node, place=_place(event))
+        return dataclasses.replace(node, place=place(event))
 
     def _refuse_tag(self, event: Event) -> None:
         if event.tag is not None:
-            written = event.tag.replace("tag:yaml.org,2002:", "!!")
             remedy = "leave it out: values have one type here"
-            self._mistake(event, f"the tag {quoted(written)}", remedy)
+            self._mistake(event, f"the tag {quoted(tag(event))}", remedy)
 
     def _mistake(self, event: Event, message: str, remedy: str) -> None:
-        self.mistakes.append(Mistake(_place(event), message, remedy))
+        self.mistakes.append(Mistake(place(event), message, remedy))
 
 
 def _extent(node: Node) -> tuple[int, int]:
@@ -225,25 +210,8 @@ def _extent(node: Node) -> tuple[int, int]:
     return nodes, height
 
 
-def _is_plain(event: Event) -> bool:
-    """Whether a scalar stands there without quotes and without a tag."""
-    return event.style in (None, "") and bool(event.implicit[0])
-
-
-def _resolve(text: str) -> ScalarValue:
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if _INTEGER.match(text):
-        return int(text)
-    return float(text) if _FLOAT.match(text) else text
-
-
-def _place(event: Event) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
-
-
 def _unreadable(event: Event, message: str, remedy: str) -> _UnreadableError:
-    return _UnreadableError(Mistake(_place(event), message, remedy))
+    return _UnreadableError(Mistake(place(event), message, remedy))
 
 
 def _control(text: str, position: int) -> Mistake:

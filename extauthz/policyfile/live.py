@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Protocol
 
 from extauthz.files import Stamp, stamp
+from extauthz.lookup import NO_DIRECTORIES, Directories
 from extauthz.policy import Policy
 from extauthz.policyfile.loader import Loaded, load
 from extauthz.policyfile.problems import Problem, Severity, counted
 from extauthz.revocation import NO_EVIDENCE, Evidence
 from extauthz.snapshot import Snapshot
 
-__all__ = ["Gathering", "LivePolicy", "ReloadStatus"]
+__all__ = ["DirectoryGathering", "EvidenceGathering", "Gathering", "LivePolicy", "ReloadStatus"]
 
 MAX_READINGS = 3
 """How often files are read that change while they are read. Those that always do are taken as
@@ -42,22 +43,38 @@ class ReloadStatus:
     """Why the file did not take effect; empty when it did."""
 
 
-class Gathering(Evidence, Protocol):
-    """What gathers evidence of revocation for the policies that take effect."""
+class Gathering(Protocol):
+    """What gathers something outside of the policy file for the policies that take effect."""
 
     async def prepare(self, policy: Policy) -> None:
         """Gather what a policy will need, before it takes effect."""
 
-    def settle(self, policy: Policy) -> None:
+    async def settle(self, policy: Policy) -> None:
         """Forget what is not needed any more, once this policy is in force."""
+
+
+class EvidenceGathering(Evidence, Gathering, Protocol):
+    """Gathers evidence of revocation."""
+
+
+class DirectoryGathering(Directories, Gathering, Protocol):
+    """Gathers what directories of accounts say."""
 
 
 class LivePolicy:
     """Holds the snapshot that checks are decided with."""
 
-    def __init__(self, path: Path, gathering: Gathering | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        evidence: EvidenceGathering | None = None,
+        directories: DirectoryGathering | None = None,
+        *others: Gathering,
+    ) -> None:
         self.path = path
-        self._gathering = gathering
+        self._evidence = evidence
+        self._directories = directories
+        self._gatherings = [each for each in (evidence, directories, *others) if each is not None]
         self.snapshot: Snapshot | None = None
         """None until a first policy without errors was read."""
         self.status = ReloadStatus(datetime.now(UTC), ())
@@ -74,8 +91,8 @@ class LivePolicy:
                 if loaded.policy is not None:
                     await self._prepare(loaded.policy)
                 self._take(loaded)
-                if loaded.policy is not None and self._gathering is not None:
-                    self._gathering.settle(loaded.policy)
+                if loaded.policy is not None:
+                    await self._settle(loaded.policy)
             return loaded.policy is not None
 
     async def _load(self) -> Loaded:
@@ -90,13 +107,17 @@ class LivePolicy:
             return self._failed(error)
 
     async def _prepare(self, policy: Policy) -> None:
-        """Have evidence gathered. What is wanting then is unknown, which is a finding, no error."""
-        if self._gathering is None:
-            return
-        try:
-            await self._gathering.prepare(policy)
-        except Exception:
-            logger.critical("gathering evidence of revocation failed by a bug", exc_info=True)
+        """Have everything gathered. What is wanting then is a finding of checks, and no error."""
+        preparing = (gathering.prepare(policy) for gathering in self._gatherings)
+        for failure in await asyncio.gather(*preparing, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                logger.critical("preparing a policy failed by a bug", exc_info=failure)
+
+    async def _settle(self, policy: Policy) -> None:
+        settling = (gathering.settle(policy) for gathering in self._gatherings)
+        for failure in await asyncio.gather(*settling, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                logger.critical("giving back what a policy had failed by a bug", exc_info=failure)
 
     def _failed(self, error: BaseException) -> Loaded:
         message = f"extauthz failed to read the policy: {error!r}"
@@ -115,7 +136,10 @@ class LivePolicy:
             logger.error("policy %s has %s: %s", self.path, counted(len(errors), "error"), kept)
             return
         generation = 1 if self.snapshot is None else self.snapshot.generation + 1
-        self.snapshot = Snapshot(loaded.policy, generation, self._gathering or NO_EVIDENCE)
+        self.snapshot = Snapshot(
+            loaded.policy, generation, self._evidence or NO_EVIDENCE,
+            self._directories or NO_DIRECTORIES,
+        )  # fmt: skip
         self.readings["success"] += 1
         logger.info(
             "policy %s is in force: generation %d, %s",

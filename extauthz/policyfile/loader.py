@@ -4,7 +4,7 @@ All mistakes are reported at once, each at its place. A file with an error gives
 nothing is ever half applied.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import TypeVar
 
 from extauthz import hosts
-from extauthz.accounts import Account, Accounts
+from extauthz.accounts import Account
 from extauthz.ca import CaCertificate
 from extauthz.certificate import CertificateFacts
 from extauthz.files import FileProblemError, Place, Stamp, read_text, stamp
 from extauthz.identity import IdentityKind
-from extauthz.identity import parse as identity_of
 from extauthz.policy import Denial, Mode, Policy, Subscription
-from extauthz.policyfile import document, requirements, revocation, shape, signing
+from extauthz.policyfile import (
+    accounts,
+    document,
+    exemptions,
+    logins,
+    requirements,
+    revocation,
+    shape,
+    signing,
+    whole,
+)
 from extauthz.policyfile.document import Node, Scalar, texts
 from extauthz.policyfile.problems import Problem, Severity, quoted
 from extauthz.policyfile.schema import PolicyModel, SubscriptionModel
@@ -89,25 +98,36 @@ class _Load:
         parts = {name: self._parts(name, node) for name, node in _subscriptions(root)}
         if self._has_errors() or not isinstance(shaped, PolicyModel):
             return None
-        return Policy(
+        subscriptions = [
             _subscription(name, model, parts[name], self._path.parent)
             for name, model in shaped.subscriptions.items()
-        )
+        ]
+        nodes = dict(_subscriptions(root))
+        for subscription in subscriptions:
+            node = nodes[subscription.name]
+            for doubt in whole.doubts(subscription, self._now):
+                at = node.values.get(doubt.setting, node)
+                self._report(at.place, doubt.message, doubt.remedy, doubt.severity)
+        return None if self._has_errors() else Policy(subscriptions)
 
     def _has_errors(self) -> bool:
         return any(problem.severity is Severity.ERROR for problem in self._problems)
 
     def _parts(self, name: str, node: document.Mapping) -> "_Parts":
         found = tuple(self._host(name, item) for item in texts(node.values.get("hosts")))
-        accounts = self._accounts(node)
+        listed = self._accounts(node)
+        logins.check(node, self._report)
+        exemptions.check(node, self._now, self._report)
         requirements.check(node.values.get("require"), self._report)
         revocation.check(node.values.get("revocation"), self._report)
-        self._ca_file(node.values.get("revocation"))
+        for part in (node.values.get("revocation"), node.values.get("session"),
+                     *_parts_of(node.values.get("accounts"))):  # fmt: skip
+            self._ca_file(part)
         return _Parts(
             tuple(filter(None, found)),
             self._signing_certificates(node),
             self._intermediates(node),
-            accounts,
+            listed,
         )
 
     def _host(self, subscription: str, item: Scalar) -> str | None:
@@ -135,27 +155,15 @@ class _Load:
 
     def _accounts(self, node: document.Mapping) -> list[Account]:
         given = node.values.get("accounts")
-        accounts: list[Account] = []
-        if isinstance(given, document.Mapping):
-            kind = _says(node, "identity", otherwise=IdentityKind.EMAIL)
-            if kind in set(IdentityKind):
-                accounts += self._read_accounts(given, IdentityKind(str(kind)))
+        kind = _says(node, "identity", otherwise=IdentityKind.EMAIL)
+        listed: list[Account] = []
+        if kind in set(IdentityKind):
+            listed = accounts.check(node, IdentityKind(str(kind)), self._report)
         if not _has_entries(given) and _says(node, "verify_email", otherwise=True) is True:
             place = node.place if given is None else given.place
             message = "no accounts, and yet emails are verified: nobody could come in"
             self._report(place, message, "list `accounts`, or set `verify_email: false`")
-        return accounts
-
-    def _read_accounts(self, given: document.Mapping, kind: IdentityKind) -> Iterator[Account]:
-        for login, value in given.values.items():
-            if not isinstance(value, Scalar) or not isinstance(value.value, str):
-                continue
-            identity = identity_of(kind, value.value)
-            if identity is None:
-                what, remedy = _IDENTITIES[kind]
-                self._report(value.place, f"{quoted(value.value)} is not {what}", remedy)
-            else:
-                yield Account(login, identity)
+        return listed
 
     def _signing_certificates(self, node: document.Mapping) -> list[SigningCertificate]:
         listed = node.values.get("signing_certificates")
@@ -256,7 +264,7 @@ def _subscription(name: str, model: SubscriptionModel, parts: _Parts, beside: Pa
         trust=TrustAnchors(
             parts.signing_certificates, parts.intermediates, model.max_intermediates
         ),
-        accounts=Accounts(parts.accounts),
+        accounts=accounts.accounts(model, parts.accounts, beside),
         mode=Mode(model.mode),
         verify_email=model.verify_email,
         identity=IdentityKind(model.identity),
@@ -266,20 +274,12 @@ def _subscription(name: str, model: SubscriptionModel, parts: _Parts, beside: Pa
         revocation=None
         if model.revocation is None
         else revocation.revocation(model.revocation, beside),
+        login=logins.sources(model.login),
+        session=logins.session(model.session, beside),
+        exemptions=exemptions.exemptions(model.exempt),
+        required_for=exemptions.required_for(model.certificate_required_for),
         denial=Denial(model.denial.status, model.denial.body, model.denial.content_type),
     )
-
-
-_IDENTITIES = {
-    IdentityKind.EMAIL: ("an email address", "write one plain address like alice@example.com"),
-    IdentityKind.UPN: ("a userPrincipalName", "write it like alice@corp.example.com"),
-    IdentityKind.SUBJECT: (
-        "a distinguished name",
-        "write it as the decision log does: 'CN=Alice,O=Acme', the most specific part first",
-    ),
-    IdentityKind.SAN_URI: ("a URI", "write it like spiffe://acme.example/alice"),
-}
-"""What an account's value should be, and how to write it, for each kind of name."""
 
 
 def _host_pattern(written: str) -> str | None:
@@ -298,6 +298,10 @@ def _subscriptions(root: Node) -> Iterator[tuple[str, document.Mapping]]:
         for name, node in named.values.items():
             if isinstance(node, document.Mapping):
                 yield name, node
+
+
+def _parts_of(node: Node | None) -> Iterable[Node]:
+    return node.values.values() if isinstance(node, document.Mapping) else ()
 
 
 def _has_entries(node: Node | None) -> bool:

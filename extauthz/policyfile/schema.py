@@ -6,7 +6,16 @@ certificates) is `loader`'s to check. The JSON Schema for editors is made from t
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from extauthz.policyfile.model import Model, Name, Text
+from extauthz.policyfile.schema_accounts import AccountsModel
+from extauthz.policyfile.schema_logins import (
+    ExemptionModel,
+    LoginModel,
+    RequiredForModel,
+    SessionModel,
+)
 
 __all__ = [
     "DenialModel",
@@ -17,22 +26,15 @@ __all__ = [
     "SubscriptionModel",
 ]
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
 CONTENT_TYPE_PATTERN = (
     r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *; *[A-Za-z0-9-]+=[A-Za-z0-9_-]+)*$"
 )
 MAX_DENIAL_BODY = 65_536
 
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 KeyType = Literal["rsa", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521", "ed25519", "ed448"]
-Text = Annotated[str, StringConstraints(min_length=1)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class DenialModel(_Model):
+class DenialModel(Model):
     """The answer to a client that is refused."""
 
     status: int = Field(
@@ -48,7 +50,7 @@ class DenialModel(_Model):
     )
 
 
-class RequireModel(_Model):
+class RequireModel(Model):
     """What the users' certificates must have, besides being valid."""
 
     organization: list[Text] = Field(
@@ -75,7 +77,7 @@ class RequireModel(_Model):
     )
 
 
-class OcspModel(_Model):
+class OcspModel(Model):
     """Whom to ask whether a certificate is revoked (RFC 6960)."""
 
     responder: Text | None = Field(None, description="URL of the responder that is always asked.")
@@ -97,7 +99,7 @@ class OcspModel(_Model):
     )
 
 
-class BlockedModel(_Model):
+class BlockedModel(Model):
     """Certificates that count as revoked, whatever anybody says."""
 
     fingerprints: list[Text] = Field(
@@ -108,7 +110,7 @@ class BlockedModel(_Model):
     )
 
 
-class RevocationModel(_Model):
+class RevocationModel(Model):
     """How to find out whether a certificate is revoked."""
 
     require: Literal["leaf", "chain"] = Field(
@@ -133,7 +135,7 @@ class RevocationModel(_Model):
     )
 
 
-class SubscriptionModel(_Model):
+class SubscriptionModel(Model):
     """One customer of the protected service."""
 
     hosts: list[Text] = Field(
@@ -157,9 +159,26 @@ class SubscriptionModel(_Model):
         default_factory=list,
         description="PEM files with intermediate CA certificates that clients fail to send.",
     )
-    accounts: dict[Text, Text] = Field(
+    accounts: AccountsModel = Field(
         default_factory=dict,
-        description="The users: login, and email address (or what `identity` says).",
+        description="The users: login, and email address (or what `identity` says), or several, or"
+        " a mapping with more; or where they live: file, sql, ldap or http.",
+    )
+    login: list[LoginModel] = Field(
+        default=["basic"],
+        min_length=1,
+        description="Where requests say who logs in; all that say it must name one account.",
+    )
+    session: SessionModel | None = Field(
+        None, description="Which cookie is the service's session, to pin it to an account."
+    )
+    exempt: list[ExemptionModel] = Field(
+        default_factory=list,
+        description="Integrations that cannot present a certificate yet.",
+    )
+    certificate_required_for: RequiredForModel | None = Field(
+        None,
+        description="Whom certificates are demanded of, while users are switched over one by one.",
     )
     identity: Literal["email", "upn", "subject", "san_uri"] = Field(
         "email", description="Which name in the certificate must be that of the account."
@@ -186,7 +205,7 @@ class SubscriptionModel(_Model):
     )
 
 
-class PolicyModel(_Model):
+class PolicyModel(Model):
     """The policy file of extauthz."""
 
     subscriptions: dict[Name, SubscriptionModel] = Field(

@@ -6,15 +6,17 @@ person who wrote it.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import NoneType, UnionType
-from typing import TypeAlias, get_args
+from typing import Annotated, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from extauthz.files import Place
 from extauthz.policyfile.document import Mapping, Node, Sequence
+from extauthz.policyfile.model import NAME_PATTERN, TAGS
 from extauthz.policyfile.problems import MAX_QUOTED, Mistake, quoted
 from extauthz.policyfile.schema import PolicyModel
 
@@ -35,18 +37,19 @@ def read(root: Node) -> PolicyModel | list[Mistake]:
 
 
 def _mistake(root: Node, details: ErrorDetails) -> Mistake:
-    location = details["loc"]
-    kind = details["type"]
+    tagged, kind = details["loc"], details["type"]
+    # The document has no steps for the forms that a value may have.
+    location = tuple(step for step in tagged if step not in TAGS)
     if kind == "extra_forbidden":
         key = str(location[-1])
         return Mistake(
             _key_place(root, location),
             f"unknown key {quoted(key)}",
-            _did_you_mean(key, _keys(location[:-1])),
+            _did_you_mean(key, _keys(tagged[:-1])),
         )
     if kind == "missing":
-        model = _model(location[:-1])
-        description = None if model is None else model.model_fields[str(location[-1])].description
+        model = _model(tagged[:-1])
+        description = None if model is None else _fields(model)[str(location[-1])].description
         place = _key_place(root, location[:-1])
         return Mistake(place, f"the key {str(location[-1])!r} is missing", f"add it: {description}")
     if len(location) in _KEY_REMEDIES and location[-1] == _KEY:
@@ -65,10 +68,11 @@ _KEY_REMEDIES = {
     3: ("name", "use 1 to 63 letters, digits, '.', '_' and '-', a letter or digit first"),
     5: ("login", "write the name with which the account logs in"),
     6: ("OID", "write it in dotted form, like 1.3.6.1.4.1.99999.1"),
+    7: ("name in certificates", "write the name that the account had, like alice@example.com"),
 }
 """What a mistaken key stands for and what would be right, by the length of its location: in
-`subscriptions`, in `accounts` and in `extensions`. A value that has `_KEY` for its name has another
-length."""
+`subscriptions`, in `accounts`, in `extensions` and in `former`. A value that has `_KEY` for its
+name has another length."""
 
 _REMEDIES = {
     "model_type": ("should be a mapping", "write `key: value` lines below it"),
@@ -90,6 +94,8 @@ def _value(what: str, details: ErrorDetails) -> tuple[str, str]:
         kind = "string_too_short"
     if kind == "string_type" and isinstance(given, (dict, list)):
         return f"{what} should be text, not {_shown(given)}", "write one value"
+    if kind == "string_pattern_mismatch" and details["ctx"]["pattern"] == NAME_PATTERN:
+        return f"{what} is not a possible name", _KEY_REMEDIES[3][1]
     if kind in _REMEDIES:
         wrong, remedy = _REMEDIES[kind]
         return f"{what} {wrong}", remedy
@@ -116,22 +122,49 @@ def _shown(given: object) -> str:
 
 def _keys(location: Location) -> Iterable[str]:
     model = _model(location)
-    return () if model is None else model.model_fields
+    return () if model is None else _fields(model)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the keys that stand for them in the document."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _model(location: Location) -> type[BaseModel] | None:
     """The model that holds at a place of the document; None where none does, as for names."""
     found: object = PolicyModel
     for step in location:
+        options = list(_options(found))
+        if step in TAGS:
+            found = next((kind for tag, kind in options if tag == step), None)
+            continue
+        # Of an optional one, what it is when it is there.
+        found = next((kind for _, kind in options if kind is not NoneType), None)
         if isinstance(found, type) and issubclass(found, BaseModel):
-            fields = found.model_fields
-            found = fields[str(step)].annotation if step in fields else None
+            fields = _fields(found)
+            found = _annotation(fields[str(step)]) if step in fields else None
         else:
             found = get_args(found)[-1] if get_args(found) else None
-        # Of an optional one, what it is when it is there.
-        if isinstance(found, UnionType):
-            found = next(kind for kind in get_args(found) if kind is not NoneType)
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+    models = (kind for _, kind in _options(found))
+    return next((m for m in models if isinstance(m, type) and issubclass(m, BaseModel)), None)
+
+
+def _annotation(field: FieldInfo) -> object:
+    """What was written for the type of a field: pydantic takes it apart."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+
+
+def _options(annotation: object) -> Iterator[tuple[str | None, object]]:
+    """The types that a value may have, each with its tag."""
+    tag = None
+    if get_origin(annotation) is Annotated:
+        annotation, *metadata = get_args(annotation)
+        tag = next((each.tag for each in metadata if isinstance(each, Tag)), None)
+    if isinstance(annotation, UnionType) or get_origin(annotation) is Union:
+        for each in get_args(annotation):
+            yield from _options(each)
+    else:
+        yield tag, annotation
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -144,10 +177,12 @@ def _did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def _key_place(root: Node, location: Location) -> Place:
-    """Where the last key of a location stands; the beginning of the document for the root."""
+    """Where the last key of a location stands, or its item; for the root, where it begins."""
     if not location:
         return root.place
     parent = _walk(root, location[:-1])
+    if isinstance(parent, Sequence):
+        return _walk(root, location).place
     key = str(location[-1])
     return parent.keys[key] if isinstance(parent, Mapping) and key in parent.keys else parent.place
 

@@ -132,6 +132,9 @@ class TestJson:
                     "max_intermediates": 0,
                     "revocation": None,
                     "accounts": 2,
+                    "login": ["basic"],
+                    "session": None,
+                    "exempt": [],
                 }
             ],
         }
@@ -206,7 +209,7 @@ class TestHostileText:
             f"    mode: {evil}\n    {evil}: {evil}\n    denial: {{{evil}: 1, content_type: {evil}}}"
         )
         done = extauthz_here("validate", company.policy)
-        assert len(done.stderr.splitlines()) == 13
+        assert len(done.stderr.splitlines()) == 14
         assert all(line.isprintable() for line in (done.stderr + done.stdout).split("\n"))
 
     def test_in_the_name_of_the_file(self, tmp_path: Path, extauthz_here: Run) -> None:

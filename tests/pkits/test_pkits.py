@@ -18,12 +18,12 @@ from extauthz.accounts import Accounts
 from extauthz.ca import CaCertificate, UnusableError
 from extauthz.certificate import PeerCertificate
 from extauthz.crl import Crl, CrlError
-from extauthz.decision import decide
 from extauthz.evidence.source import Source
 from extauthz.findings import Finding, Reason
 from extauthz.policy import Subscription
 from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered, Revocation, Scope
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.asking import decided
 
 DATA = Path(cryptography_vectors.__file__).parent / "x509" / "PKITS_data"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -135,7 +135,7 @@ def reasons(row: Row) -> set[Reason]:
     )
     peer = PeerCertificate.read((DATA / "certs" / row.end_entity).read_bytes())
     verified = peer if isinstance(peer, Finding) else trust.verify(peer)
-    return {finding.reason for finding in decide(subscription, (), verified, NOW, lists).findings}
+    return {finding.reason for finding in decided(subscription, (), verified, NOW, lists).findings}
 
 
 @pytest.mark.parametrize("row", [r for r in ROWS if r.expected == "invalid"], ids=lambda r: r.id)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from extauthz.accounts import Accounts
 from extauthz.email import EmailAddress
 from extauthz.policy import DEFAULT_DENIAL, Denial, Mode
 from extauthz.policyfile import loader
@@ -187,7 +188,8 @@ MISTAKES: dict[str, tuple[str | bytes, list[str]]] = {
         policy(more="    ca_bundle: x\n"),
         [
             (":6:5: error: unknown key 'ca_bundle'; possible here: hosts, signing_certificates,"
-            " max_intermediates, intermediates, accounts, identity, mode, verify_email, require,"
+            " max_intermediates, intermediates, accounts, login, session, exempt,"
+            " certificate_required_for, identity, mode, verify_email, require,"
             " any_extended_key_usage, revocation, denial")
         ],
     ),
@@ -665,10 +667,11 @@ def test_good_policy_holds_what_the_file_says(workspace: Workspace) -> None:
     assert acme.denial == Denial(401, "Go away", "text/x-rude")
     subjects = [signing.facts.subject for signing in acme.trust.signing_certificates]
     assert subjects == ["CN=Acme CA", "CN=Widget CA"]
+    assert isinstance(acme.accounts, Accounts)
     assert len(acme.accounts) == 2
     alice = acme.accounts.named("alice")
     assert alice is not None
-    assert alice.identity == EmailAddress.parse("alice@acme.example")
+    assert alice.identities == (EmailAddress.parse("alice@acme.example"),)
 
 
 def test_defaults_are_the_strict_ones(workspace: Workspace) -> None:
@@ -699,6 +702,7 @@ def test_logins_that_look_like_something_else_are_text(workspace: Workspace) -> 
     loaded = workspace.load(text.replace("      '': user@acme.example\n", ""))
     assert loaded.policy is not None
     accounts = loaded.policy.subscriptions["acme"].accounts
+    assert isinstance(accounts, Accounts)
     assert len(accounts) == len(logins) + 1
     assert all(accounts.named(login) is not None for login in [*logins, "<<"])
 
@@ -738,7 +742,9 @@ def test_aliases_stand_for_what_they_name(workspace: Workspace) -> None:
     )
     loaded = workspace.load(text)
     assert loaded.policy is not None, loaded.problems
-    assert loaded.policy.subscriptions["two"].accounts.named("alice") is not None
+    accounts = loaded.policy.subscriptions["two"].accounts
+    assert isinstance(accounts, Accounts)
+    assert accounts.named("alice") is not None
     assert loaded.policy.subscriptions["one"].denial.body == "one"
 
 

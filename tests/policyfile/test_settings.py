@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from extauthz.accounts import Accounts
 from extauthz.identity import DistinguishedName, IdentityKind, PrincipalName
 from extauthz.ocsp import CertIdHash
 from extauthz.policy import Subscription
@@ -120,10 +121,11 @@ def test_account_is_of_the_kind_that_identity_says(
     given = subscription(
         workspace, policy(accounts=f'{{alice: "{written}"}}', more=f"    identity: {kind}\n")
     )
+    assert isinstance(given.accounts, Accounts)
     alice = given.accounts.named("alice")
     assert alice is not None
     assert given.identity is IdentityKind(kind)
-    assert alice.identity == expected
+    assert alice.identities == (expected,)
 
 
 OCSP = "    revocation: {ocsp: "

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from extauthz import watch as watch_module
+from extauthz.accounts import Accounts
 from extauthz.files import Stamp, stamp
 from extauthz.policy import Mode
 from extauthz.policyfile.live import LivePolicy
@@ -277,6 +278,7 @@ async def test_every_one_of_many_changes_in_a_row_is_noticed(
         def in_force(login: str = login) -> bool:
             assert live.snapshot is not None
             accounts = live.snapshot.policy.subscriptions["acme"].accounts
+            assert isinstance(accounts, Accounts)
             return accounts.named(login) is not None
 
         await effect(in_force)

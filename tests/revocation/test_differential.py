@@ -24,7 +24,6 @@ from extauthz.accounts import Accounts
 from extauthz.ca import CaCertificate
 from extauthz.certificate import PeerCertificate
 from extauthz.crl import Crl, CrlError
-from extauthz.decision import decide
 from extauthz.demo.authority import (
     Credential,
     Extension,
@@ -40,6 +39,7 @@ from extauthz.ocsp import CertStatus, OcspError, Question, Terms, read_answer
 from extauthz.policy import Subscription
 from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered, Revocation
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.asking import decided
 from tests.damage import damaged
 from tests.revocation.made import HOUR, NOW, answer, ca, crl
 
@@ -80,7 +80,7 @@ def passes(leaf: bytes, sub: bytes, list_: bytes | None) -> bool:
     subscription = Subscription(
         "s", (), trust, Accounts(), verify_email=False, revocation=revocation
     )
-    return not decide(subscription, (), verified, NOW, OneSource(source)).findings
+    return not decided(subscription, (), verified, NOW, OneSource(source)).findings
 
 
 def openssl_passes(leaf: bytes, sub: bytes, list_: bytes | None) -> bool:
@@ -196,7 +196,7 @@ SERIAL = LEAF.certificate.serial_number
     st.sampled_from([None, None, STRANGER]),
     maybe(st.tuples(st.just(UNKNOWN), st.booleans())),
 )
-def test_list_that_lets_pass_does_so_with_openssl(  # noqa: PLR0917 (what a list is made of)
+def test_list_that_lets_pass_does_so_with_openssl(
     serials: list[int],
     first: int,
     last: int,
@@ -265,7 +265,7 @@ def openssl_says_good(place: Path, octets: bytes) -> bool:
     st.sampled_from([None, -2, 1]),
     st.booleans(),
 )
-def test_answer_that_is_believed_is_believed_by_openssl(  # noqa: PLR0917
+def test_answer_that_is_believed_is_believed_by_openssl(
     place: Path,
     serial: int,
     status: x509_ocsp.OCSPCertStatus,

@@ -17,9 +17,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 
 from extauthz.accounts import Accounts
 from extauthz.certificate import PeerCertificate
-from extauthz.check import CheckRequest
 from extauthz.crl import Crl
-from extauthz.decision import Decision, decide
+from extauthz.decision import Decision
 from extauthz.demo.authority import Credential, authority, key_usage, name, user
 from extauthz.findings import Reason
 from extauthz.fingerprint import fingerprints
@@ -38,6 +37,7 @@ from extauthz.revocation import (
 )
 from extauthz.snapshot import Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.asking import asked, decided
 from tests.revocation.made import HOUR, NOW, ca, crl, scope
 
 ROOT = authority(name("Root"))
@@ -78,6 +78,11 @@ def said(status: CertStatus, *, delegate: int | None = None, ends: timedelta = H
     return Answered(answer, NOW + ends)
 
 
+def inquiries(decision: Decision) -> list[Inquiry]:
+    """What could still be asked of responders."""
+    return [each for each in decision.unanswered if isinstance(each, Inquiry)]
+
+
 def check(
     revocation: Revocation, known: Known, *, peer: bytes = ALICE.der, shift: timedelta = HOUR * 0
 ) -> Decision:
@@ -87,7 +92,7 @@ def check(
     )
     read = PeerCertificate.read(peer)
     assert isinstance(read, PeerCertificate)
-    return decide(subscription, (), trust.verify(read), NOW + shift, known)
+    return decided(subscription, (), trust.verify(read), NOW + shift, known)
 
 
 def reasons(revocation: Revocation, known: Known, shift: timedelta = HOUR * 0) -> set[Reason]:
@@ -189,9 +194,9 @@ def test_list_ends_with_its_next_update_and_the_stated_tolerance() -> None:
 
 
 def test_answer_is_asked_for_where_it_could_still_count() -> None:
-    assert [each.question.serial for each in check(BY_OCSP, Known()).unanswered] == [A]
-    assert [each.question.serial for each in check(
-        BY_BOTH, Known([(SUB, crl(SUB))])).unanswered] == [A]  # fmt: skip
+    assert [each.question.serial for each in inquiries(check(BY_OCSP, Known()))] == [A]
+    known = Known([(SUB, crl(SUB))])
+    assert [each.question.serial for each in inquiries(check(BY_BOTH, known))] == [A]
     assert check(BY_BOTH, Known([(SUB, crl(SUB, [A]))])).unanswered == ()
     assert check(BY_OCSP, Known([], {A: NotAnswered("dead", NOW + HOUR)})).unanswered == ()
 
@@ -230,7 +235,7 @@ def test_responder_of_a_certificate_is_asked_only_where_the_policy_allows_its_ho
     hosts = frozenset(["ocsp.acme.example", "other.example:8080"])
     known = Known()
     decision = check(Revocation(ocsp=OcspPolicy(None, hosts)), known, peer=with_responder(url).der)
-    assert [each.responder for each in decision.unanswered] == ([url] if is_asked else [])
+    assert [each.responder for each in inquiries(decision)] == ([url] if is_asked else [])
     assert {finding.reason for finding in decision.findings} == UNKNOWN
 
 
@@ -263,7 +268,7 @@ def test_revoked_intermediate_leaves_another_path() -> None:
     read = PeerCertificate.read(ALICE.certificate.public_bytes(Encoding.DER))
     assert isinstance(read, PeerCertificate)
     subscription = Subscription("s", (), trust, Accounts(), verify_email=False, revocation=CHAIN)
-    decision = decide(subscription, (), trust.verify(read), NOW, known)
+    decision = decided(subscription, (), trust.verify(read), NOW, known)
     assert decision.findings == ()
     assert decision.path is not None
     assert decision.path.signing_certificate.facts.subject == "CN=Root 2"
@@ -282,7 +287,7 @@ def test_kept_verdict_ends_with_what_it_rests_on() -> None:
     snapshot = Snapshot(Policy([subscription]), 1, known)
     peer = PeerCertificate.read(ALICE.der)
     assert isinstance(peer, PeerCertificate)
-    request = CheckRequest("s.example", "GET", "/", (), peer, "id", "192.0.2.1")
+    request = asked(snapshot.policy, "s.example", peer)
 
     def reasons_at(shift: timedelta) -> set[Reason]:
         return {finding.reason for finding in snapshot.check(request, NOW + shift).findings}

@@ -12,7 +12,7 @@ from extauthz import paths
 from extauthz.accounts import Accounts
 from extauthz.ca import CaCertificate, UnusableError
 from extauthz.certificate import PeerCertificate
-from extauthz.decision import Decision, decide
+from extauthz.decision import Decision
 from extauthz.demo.authority import (
     Credential,
     Extension,
@@ -26,6 +26,7 @@ from extauthz.demo.authority import (
 from extauthz.findings import Reason
 from extauthz.policy import Subscription
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.asking import decided
 
 NOW = datetime.now(UTC)
 
@@ -68,7 +69,7 @@ def check(
     peer = PeerCertificate.read(leaf.der, chain)
     assert isinstance(peer, PeerCertificate), peer
     subscription = Subscription("s", (), trust, Accounts(), verify_email=False)
-    return decide(subscription, (), trust.verify(peer), now)
+    return decided(subscription, (), trust.verify(peer), now)
 
 
 ROOT, ROOT_2 = authority(name("Root")), authority(name("Root 2"))

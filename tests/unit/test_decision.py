@@ -6,14 +6,16 @@ import pytest
 
 from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
-from extauthz.check import CheckRequest, Login
-from extauthz.decision import Decision, decide
+from extauthz.check import CheckRequest
+from extauthz.decision import Decision
 from extauthz.demo.authority import Credential, Validity, authority, name, user
 from extauthz.email import EmailAddress
 from extauthz.findings import Finding, Reason
+from extauthz.login import Login
 from extauthz.policy import Mode, Policy, Subscription
 from extauthz.snapshot import Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors, VerifiedPeer
+from tests.asking import asked, decided
 
 NOW = datetime.now(UTC)
 CA = authority(name("CA"))
@@ -23,7 +25,7 @@ MISSING = Finding(Reason.CERTIFICATE_MISSING, "none")
 def account(login: str, email: str) -> Account:
     address = EmailAddress.parse(email)
     assert address is not None
-    return Account(login, address)
+    return Account(login, (address,))
 
 
 ACCOUNTS = Accounts([
@@ -49,7 +51,7 @@ def decision(
     of = subscription() if of is None else of
     claimed = tuple(Login(login, "basic") for login in logins)
     peer = MISSING if credential is None else of.trust.verify(peer_of(credential))
-    return decide(of, claimed, peer, NOW)
+    return decided(of, claimed, peer, NOW)
 
 
 def issued(*emails: str) -> Credential:
@@ -90,7 +92,7 @@ def test_login_that_cannot_be_read_is_refused() -> None:
     of = subscription()
     verified = of.trust.verify(peer_of(issued("alice@acme.example")))
 
-    assert decide(of, (malformed,), verified, NOW).findings == (malformed,)
+    assert decided(of, (malformed,), verified, NOW).findings == (malformed,)
 
 
 def test_verify_email_off_leaves_all_other_checks_on() -> None:
@@ -117,8 +119,10 @@ def test_verified_peer_without_a_path_must_say_why() -> None:
         VerifiedPeer(peer_of(issued()), (), ())
 
 
-def asked(peer: PeerCertificate | Finding, host: str = "acme.example") -> CheckRequest:
-    return CheckRequest(host, "GET", "/", (Login("alice", "basic"),), peer, "id", "::1")
+def as_alice(
+    snapshot: Snapshot, peer: PeerCertificate | Finding, host: str = "acme.example"
+) -> CheckRequest:
+    return asked(snapshot.policy, host, peer, Login("alice", "basic"))
 
 
 def test_kept_verification_ends_with_the_certificate() -> None:
@@ -127,11 +131,11 @@ def test_kept_verification_ends_with_the_certificate() -> None:
     peer = peer_of(user(CA, "A", "alice@acme.example", validity=validity))
     snapshot = Snapshot(Policy([subscription()]), 1)
 
-    assert snapshot.check(asked(peer), NOW).allowed
-    assert snapshot.check(asked(peer), validity.not_after).allowed
-    late = snapshot.check(asked(peer), Validity.days(2, 3).not_before)
+    assert snapshot.check(as_alice(snapshot, peer), NOW).allowed
+    assert snapshot.check(as_alice(snapshot, peer), validity.not_after).allowed
+    late = snapshot.check(as_alice(snapshot, peer), Validity.days(2, 3).not_before)
     assert [f.reason for f in late.findings] == [Reason.CERTIFICATE_EXPIRED]
-    assert snapshot.check(asked(peer), NOW).allowed
+    assert snapshot.check(as_alice(snapshot, peer), NOW).allowed
     assert snapshot.verified.misses == 1
 
 
@@ -140,7 +144,9 @@ def test_certificate_that_was_seen_is_not_verified_again() -> None:
     snapshot = Snapshot(Policy([subscription()]), 1)
     for credential in (issued("alice@acme.example"), user(authority(name("X")), "U")):
         for login in ("alice", "bob", "alice"):
-            request = asked(peer_of(credential))._replace(logins=(Login(login, "basic"),))
+            request = asked(
+                snapshot.policy, "acme.example", peer_of(credential), Login(login, "basic")
+            )
             snapshot.check(request, NOW)
 
     assert snapshot.verified.misses == 2
@@ -152,8 +158,8 @@ def test_kept_verification_is_of_one_subscription() -> None:
     snapshot = Snapshot(Policy([subscription(), other]), 1)
     peer = peer_of(issued("alice@acme.example"))
 
-    assert snapshot.check(asked(peer), NOW).allowed
-    assert not snapshot.check(asked(peer, "other.example"), NOW).allowed
+    assert snapshot.check(as_alice(snapshot, peer), NOW).allowed
+    assert not snapshot.check(as_alice(snapshot, peer, "other.example"), NOW).allowed
 
 
 def test_chain_is_part_of_what_a_certificate_is_recognised_by() -> None:
@@ -170,6 +176,6 @@ def test_unknown_host_is_a_refusal_with_and_without_certificate() -> None:
     """There is no default subscription."""
     snapshot = Snapshot(Policy([subscription()]), 1)
     for peer in (MISSING, peer_of(issued("alice@acme.example"))):
-        made = snapshot.check(asked(peer, "nobody.example"), NOW)
+        made = snapshot.check(as_alice(snapshot, peer, "nobody.example"), NOW)
         assert [f.reason for f in made.findings] == [Reason.SUBSCRIPTION_UNKNOWN]
         assert not made.allowed

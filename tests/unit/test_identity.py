@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
-from extauthz.check import Login
-from extauthz.decision import decide
 from extauthz.demo.authority import (
     Credential,
     name,
@@ -16,8 +14,10 @@ from extauthz.demo.authority import (
 )
 from extauthz.findings import Reason
 from extauthz.identity import DistinguishedName, IdentityKind, PrincipalName, Uri, parse
+from extauthz.login import Login
 from extauthz.policy import Subscription
 from extauthz.trust import SigningCertificate, TrustAnchors
+from tests.asking import decided
 from tests.profiles import CA, NOW, SMTP_UTF8, UPN, other_name, reasons, san, subject
 
 
@@ -27,12 +27,12 @@ def account_check(
     identity = parse(kind, written)
     assert identity is not None, written
     trust = TrustAnchors([SigningCertificate.read(CA.der)])
-    accounts = Accounts([Account("alice", identity)])
+    accounts = Accounts([Account("alice", (identity,))])
     subscription = Subscription("s", (), trust, accounts, identity=kind)
     peer = PeerCertificate.read(leaf.der)
     assert isinstance(peer, PeerCertificate), peer
     logins = () if login is None else (Login(login, "basic"),)
-    decision = decide(subscription, logins, trust.verify(peer), NOW)
+    decision = decided(subscription, logins, trust.verify(peer), NOW)
     return {finding.reason for finding in decision.findings}
 
 

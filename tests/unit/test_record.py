@@ -11,17 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extauthz.check import CheckRequest, Login
+from extauthz.check import CheckRequest
 from extauthz.decision import undecided
 from extauthz.findings import Finding, Reason
+from extauthz.login import Login
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.record import MAX_TEXT, Entry, LineEncoder
 
 NOW = datetime(2026, 11, 24, 3, 4, 5, 678901, tzinfo=UTC)
 KEYS = {
-    "time", "request_id", "host", "method", "path", "client", "login", "policy_generation",
+    "time", "request_id", "host", "method", "path", "client", "login", "login_source",
+    "policy_generation",
     "duration_us", "subscription", "mode", "decision", "allowed", "reasons", "details", "accounts",
-    "certificate", "tolerated", "signing_certificate",
+    "certificate", "tolerated", "signing_certificate", "exempt",
 }  # fmt: skip
 ANY = st.text(st.characters(exclude_categories=()))
 
@@ -30,7 +32,7 @@ ANY = st.text(st.characters(exclude_categories=()))
 def test_any_text_makes_exactly_one_line(a: str, b: str, c: str, d: str, e: str) -> None:
     """No input makes a second line, another key, or an error; lone surrogates included."""
     finding = Finding(Reason.SUBSCRIPTION_UNKNOWN, e)
-    request = CheckRequest(a, "GET", b, (Login(c, "basic"),), finding, d, e)
+    request = CheckRequest(a, "GET", b, None, (Login(c, "basic"),), (), finding, d, e)
     line = LineEncoder().line(Entry(undecided(finding), request, d, 1, NOW, 0.0000421))
     record = json.loads(line)
 
@@ -47,7 +49,9 @@ def test_any_text_makes_exactly_one_line(a: str, b: str, c: str, d: str, e: str)
 def test_long_text_is_cut() -> None:
     """A client cannot fill the disk with one request."""
     finding = Finding(Reason.SUBSCRIPTION_UNKNOWN, "x" * 10**6)
-    request = CheckRequest("h" * 10**6, "GET", "/" * 10**6, (), finding, "i" * 10**6, "c" * 10**6)
+    request = CheckRequest(
+        "h" * 10**6, "GET", "/" * 10**6, None, (), (), finding, "i" * 10**6, "c" * 10**6
+    )
     line = LineEncoder().line(Entry(undecided(finding), request, "i" * 10**6, 1, NOW, 0))
 
     assert len(line) < 6 * MAX_TEXT

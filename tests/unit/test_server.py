@@ -15,13 +15,15 @@ import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from extauthz.decision import Question
 from extauthz.demo.authority import authority, name, user
+from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.gathered import GatheredEvidence
 from extauthz.observe.decision_log import DecisionLog
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
+from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
-from extauthz.revocation import Inquiry
 from extauthz.server import Checker, _is_allowed, check_server
 from extauthz.snapshot import Snapshot
 from extauthz.wire import xfcc
@@ -66,6 +68,10 @@ class Checks:
         return [json.loads(line) for line in self.path.read_bytes().splitlines()]
 
 
+async def nobody(_: Sequence[Question]) -> None:
+    """Nobody is there to be asked."""
+
+
 @asynccontextmanager
 async def serving(directory: Path) -> AsyncIterator[Checks]:
     (directory / "ca.pem").write_text(CA.pem)
@@ -74,16 +80,17 @@ async def serving(directory: Path) -> AsyncIterator[Checks]:
         "subscriptions: {acme: {hosts: [acme.example], signing_certificates: [ca.pem],"
         " accounts: {alice: alice@acme.example}}}"
     )
-    evidence = GatheredEvidence(directory / "state")
-    live = LivePolicy(policy, evidence)
+    evidence, directories = GatheredEvidence(directory / "state"), GatheredDirectories()
+    pins = GatheredPins()
+    live = LivePolicy(policy, evidence, directories, pins)
     assert await live.reload()
     path = directory / "decisions"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     log, counters, reader = DecisionLog(descriptor), CheckCounters(), RequestReader()
     recorder = Recorder(counters, log)
     try:
-        async with listening(Checker(live, reader, recorder, evidence.ask)) as port:
-            metrics = registry(counters, live, reader, log, evidence)
+        async with listening(Checker(live, reader, recorder, nobody, pins)) as port:
+            metrics = registry(counters, live, reader, log, evidence, directories, pins)
             yield Checks(port, live, recorder, log, path, metrics)
     finally:
         log.close()
@@ -368,13 +375,13 @@ async def test_policy_that_came_while_a_responder_was_asked_decides_and_is_recor
         "accounts:", f"revocation: {{blocked: {{serials: ['{serial}']}}}}, accounts:"
     )
 
-    async def ask(_: Sequence[Inquiry]) -> None:
+    async def ask(_: Sequence[Question]) -> None:
         policy.write_text(blocked)
         assert await checks.live.reload()
 
     policy.write_text(asked)
     assert await checks.live.reload()
-    checker = Checker(checks.live, RequestReader(), checks.recorder, ask)
+    checker = Checker(checks.live, RequestReader(), checks.recorder, ask, GatheredPins())
     async with listening(checker) as port:
         ((status, _),) = await replace(checks, port=port).say(get(XFCC))
     (record,) = checks.records()

@@ -15,7 +15,6 @@ from extauthz import pem
 from extauthz.accounts import Accounts
 from extauthz.ca import UnusableError
 from extauthz.certificate import PeerCertificate
-from extauthz.decision import decide
 from extauthz.demo.authority import (
     Credential,
     Extension,
@@ -29,6 +28,7 @@ from extauthz.demo.authority import (
 from extauthz.findings import Finding, Reason
 from extauthz.policy import Subscription
 from extauthz.trust import SigningCertificate, TrustAnchors, VerifiedPeer
+from tests.asking import decided
 from tests.damage import damaged
 
 NOW = datetime.now(UTC)
@@ -50,7 +50,7 @@ def verify(credential: Credential, *signers: Credential) -> VerifiedPeer:
 def reasons(verified: VerifiedPeer, now: datetime = NOW) -> set[Reason]:
     """What the whole decision finds, for a subscription that verifies no email."""
     subscription = Subscription("s", (), TrustAnchors(()), Accounts(), verify_email=False)
-    return {finding.reason for finding in decide(subscription, (), verified, now).findings}
+    return {finding.reason for finding in decided(subscription, (), verified, now).findings}
 
 
 def leaf(*extensions: Extension, issuer: Credential = CA, **kwargs: object) -> Credential:

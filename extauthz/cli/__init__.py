@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from extauthz import __version__
-from extauthz.cli import envoy, schema, serve, validate
+from extauthz.cli import accounts, envoy, schema, serve, validate
 
 __all__ = ["build_parser", "main"]
 
@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"extauthz {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, validate, schema, envoy):
+    for command in (serve, validate, schema, envoy, accounts):
         command.add_to(commands)
     return parser
 

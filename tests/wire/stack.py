@@ -9,11 +9,15 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from extauthz.demo.authority import Credential, authority, name, user
 from extauthz.demo.envoy import Placement, envoy_command, place
 from extauthz.demo.processes import NotStartedError, Program, wait_until
+from extauthz.envoyconfig.needs import needs_of
+from extauthz.envoyconfig.weave import weave
+from extauthz.policyfile.loader import load
 from tests.wire.envoy_process import LOOPBACK, TEMPLATE, free_port, make_certificates
 
 GENERIC = "Invalid user credentials"
@@ -52,7 +56,7 @@ class Stack:
     def __init__(self, directory: Path, policy: str, *, unix_socket: bool = False) -> None:
         self.directory = directory
         self.policy = directory / "policy" / "policy.yaml"
-        self.policy.parent.mkdir()
+        self.policy.parent.mkdir(exist_ok=True)
         self.policy.write_text(policy)
         self.port, self.admin, self._service = free_port(), free_port(), free_port()
         self._unix = directory / "check.sock" if unix_socket else None
@@ -67,9 +71,16 @@ class Stack:
         service = ["extauthz.demo.service", LOOPBACK, str(self._service)]
         self.extauthz = Program("extauthz", [*python, *serve], directory)
         self.service = Program("service", [*python, *service], directory)
-        configuration = directory / "envoy.yaml"
-        configuration.write_text(place(TEMPLATE.read_text(), self._placement()))
-        self.envoy = Program("envoy", envoy_command(configuration), directory)
+        self._configuration = directory / "envoy.yaml"
+        self.envoy = Program("envoy", envoy_command(self._configuration), directory)
+
+    def configure_envoy(self, template: str) -> None:
+        """Write Envoy's configuration, with what the policy needs, as `extauthz envoy` does."""
+        loaded = load(self.policy, datetime.now(UTC))
+        assert loaded.policy is not None, loaded.problems
+        woven = weave(template, needs_of(loaded.policy))
+        assert not woven.by_hand, woven.by_hand
+        self._configuration.write_text(place(woven.text, self._placement()))
 
     def _placement(self) -> Placement:
         return Placement(
@@ -93,11 +104,11 @@ class Stack:
     def decisions(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self.extauthz.stdout.read_text().splitlines()]
 
-    def decision_on(self, path: str, seconds: float = 5.0) -> dict[str, object]:
-        """The decision on the request with this path, once it is logged."""
+    def decision_on(self, path: str, seconds: float = 5.0, *, since: int = 0) -> dict[str, object]:
+        """The decision on the request with this path, once it is logged after `since` others."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for decision in reversed(self.decisions()):
+            for decision in reversed(self.decisions()[since:]):
                 if decision["path"] == path:
                     return decision
             time.sleep(0.02)
@@ -141,21 +152,29 @@ class Stack:
         given = [] if certificate is None else self.files_of(certificate, above)
         given += [] if login is None else ["--user", f"{login}:secret"]
         url = f"https://{host}{path}"
+        before = len(self.decisions())
         done = self.curl("--include", *given, *arguments, url)
         assert done.returncode == 0, done.stderr
         head, _, body = done.stdout.replace("\r\n", "\n").partition("\n\n")
         status = int(head.split()[1])
-        return Answer(status, head.lower(), body, self.decision_on(path))
+        decision = self.decision_on(path.partition("?")[0], since=before)
+        return Answer(status, head.lower(), body, decision)
 
 
 @contextlib.contextmanager
 def running_stack(
-    directory: Path, policy: str, signers: dict[str, Credential], *, unix_socket: bool = False
+    directory: Path,
+    policy: str,
+    signers: dict[str, Credential],
+    *,
+    unix_socket: bool = False,
+    template: str | None = None,
 ) -> Iterator[Stack]:
     """A stack that answers; `signers` are put beside the policy as `NAME.pem`."""
     stack = Stack(directory, policy, unix_socket=unix_socket)
     for subscription, issuer in signers.items():
         stack.sign_in(issuer, subscription)
+    stack.configure_envoy(TEMPLATE.read_text() if template is None else template)
     try:
         stack.service.start()
         stack.start_extauthz()

@@ -13,7 +13,7 @@ from extauthz.accounts import Accounts
 from extauthz.ca import CaCertificate
 from extauthz.certificate import PeerCertificate
 from extauthz.crl import Crl
-from extauthz.decision import decide
+from extauthz.decision import Claims, decide
 from extauthz.demo.authority import Credential, authority, key_usage, name
 from extauthz.evidence.source import Source
 from extauthz.policy import Subscription
@@ -93,7 +93,7 @@ def first_sight(keys: list, above: int, entries: int | None = None) -> float:  #
         began = time.process_time()
         peer = PeerCertificate.read(der, chain)
         assert isinstance(peer, PeerCertificate)
-        decision = decide(subscription, (), trust.verify(peer), now, evidence)
+        decision = decide(subscription, Claims(), trust.verify(peer), now, evidence)
         took.append(time.process_time() - began)
         assert not decision.findings, decision.findings
     return statistics.median(took)

@@ -7,7 +7,6 @@ for itself and wrk has processor 1, so that requests/s say what one processor ca
 
 import argparse
 import contextlib
-import hashlib
 import os
 import re
 import shutil
@@ -19,19 +18,22 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
 
+import account_file
 import big_list
+import directories
 import first_sight
+import logins
 
 from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
-from extauthz.check import CheckRequest, Login
-from extauthz.demo.authority import Credential, authority, name, user
+from extauthz.check import CheckRequest
+from extauthz.demo.authority import authority, name, user
 from extauthz.demo.processes import Program, wait_until
 from extauthz.email import EmailAddress
+from extauthz.login import Login
 from extauthz.policy import Policy, Subscription
 from extauthz.snapshot import Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors
@@ -73,6 +75,8 @@ def main() -> int:
     big_list.cost()
     big_list.while_it_reloads()
     scaling()
+    directories.cost()
+    account_file.cost()
     return 0
 
 
@@ -80,16 +84,12 @@ def through_http(directory: Path, seconds: int, rounds: int) -> None:
     """Throughput of extauthz with a warm certificate and its decision log on, and of the floor."""
     (directory / "ca.pem").write_text(CA.pem)
     policy = directory / "policy.yaml"
-    policy.write_text(
-        "subscriptions: {s0: {hosts: [s0.example], signing_certificates: [ca.pem],"
-        " accounts: {alice: alice@s0.example}}}"
-    )
+    policy.write_text(logins.policy(f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"))
     print(f"Checks over HTTP: {rounds} rounds of {seconds} s, {CONNECTIONS} connections, medians\n")
     print(f"{'':30}{'requests/s':>12}{'p50 µs':>10}{'p99 µs':>10}{'CPU µs':>10}{'peak MB':>10}")
-    requests = {"no login": "", "Basic login": "YWxpY2U6c2VjcmV0"}
     with servers(directory, policy) as (floor, extauthz):
-        for label, basic in requests.items():
-            script = write_script(directory, basic)
+        for label, asked in logins.REQUESTS.items():
+            script = logins.write_script(directory, label, asked, ALICE)
             pairs = [
                 (load(floor, FLOOR, script, seconds), load(extauthz, CHECK, script, seconds))
                 for _ in range(rounds)
@@ -123,29 +123,6 @@ def servers(directory: Path, policy: Path) -> Iterator[tuple[Program, Program]]:
         # A bench of refusals, or one whose log is dropped, would measure something else.
         assert 'decision="deny"' not in metrics
         assert "extauthz_decision_log_dropped_lines_total 0.0" in metrics
-
-
-def write_script(directory: Path, basic: str) -> Path:
-    headers = {
-        "Host": "s0.example",
-        "x-forwarded-client-cert": forwarded(ALICE),
-        "x-request-id": "f0a6a9cb-5f0d-4d4c-8f3c-1b3b6a6f2f11",
-        "x-extauthz-client-address": "203.0.113.9",
-        "accept": "*/*",
-    }
-    if basic:
-        headers["authorization"] = f"Basic {basic}"
-    lines = [f"wrk.headers['{key}'] = [==[{value}]==]" for key, value in headers.items()]
-    script = directory / f"script{len(basic)}.lua"
-    script.write_text("\n".join(["wrk.path = '/check/api/items?id=7'", *lines]))
-    return script
-
-
-def forwarded(credential: Credential) -> str:
-    """The certificate header as Envoy writes it."""
-    pem = quote(credential.pem, safe="")
-    digest = hashlib.sha256(credential.der).hexdigest()
-    return f'Hash={digest};Cert="{pem}";Chain="{pem}"'
 
 
 def load(program: Program, port: int, script: Path, seconds: int) -> Measured:
@@ -186,23 +163,25 @@ def peak_mb(program: Program) -> float:
 def scaling() -> None:
     """A check of a certificate that is known, and of one that is not, as the policy grows."""
     print("One check as the policy grows, µs CPU       known certificate    new certificate")
-    few = Accounts([Account("alice", address("alice@s0.example"))])
+    few = Accounts([Account("alice", (address("alice@s0.example"),))])
     for count in (1, 100, 10_000):
         policy = Policy(subscription(n, few) for n in range(count))
         report(f"{count:,} subscriptions", Snapshot(policy, 1))
     for count in (1, 1_000, 100_000):
-        many = [Account(f"u{n}", address(f"u{n}@s0.example")) for n in range(count - 1)]
-        accounts = Accounts([*many, Account("alice", address("alice@s0.example"))])
+        many = [Account(f"u{n}", (address(f"u{n}@s0.example"),)) for n in range(count - 1)]
+        accounts = Accounts([*many, Account("alice", (address("alice@s0.example"),))])
         report(f"{count:,} accounts", Snapshot(Policy([subscription(0, accounts)]), 1))
 
 
 def report(label: str, snapshot: Snapshot) -> None:
     now = datetime.now(UTC)
-    known = request(0, xfcc.read(forwarded(ALICE)), "alice")
-    news = [request(0, xfcc.read(forwarded(user(CA, "A", "alice@s0.example")))) for _ in range(100)]
+    known = request(snapshot, xfcc.read(logins.forwarded(ALICE)), "alice")
+    certificates = [user(CA, "A", "alice@s0.example") for _ in range(100)]
+    news = [request(snapshot, xfcc.read(logins.forwarded(each))) for each in certificates]
     assert snapshot.check(known, now).allowed
     began = time.process_time()
     for _ in range(20_000):
+        snapshot.policy.subscription_for(known.host)
         snapshot.check(known, now)
     warm = (time.process_time() - began) / 20_000
     began = time.process_time()
@@ -217,10 +196,12 @@ def subscription(number: int, accounts: Accounts) -> Subscription:
     return Subscription(f"s{number}", (f"s{number}.example",), trust, accounts)
 
 
-def request(number: int, peer: object, login: str | None = None) -> CheckRequest:
+def request(snapshot: Snapshot, peer: object, login: str | None = None) -> CheckRequest:
     assert isinstance(peer, PeerCertificate)
     logins = () if login is None else (Login(login, "basic"),)
-    return CheckRequest(f"s{number}.example", "GET", "/", logins, peer, "id", "203.0.113.9")
+    host = "s0.example"
+    subscription = snapshot.policy.subscription_for(host)
+    return CheckRequest(host, "GET", "/", subscription, logins, (), peer, "id", "203.0.113.9")
 
 
 def address(text: str) -> EmailAddress:

@@ -1,7 +1,8 @@
-"""CA certificates that end soon, while the policy stays as it is."""
+"""CA certificates and exemptions that end soon, while the policy stays as it is."""
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -36,3 +37,30 @@ async def test_operator_is_reminded_of_a_certificate_that_ends_soon(
     else:
         assert len(about) > 1
         assert said in about[0]
+
+
+@pytest.mark.parametrize(("days", "said"), [(13, "ends soon, on"), (-1, "ended on"), (16, None)])
+async def test_operator_is_reminded_of_an_exemption_that_ends_soon(
+    make_workspace: Callable[[], Workspace],
+    caplog: pytest.LogCaptureFixture,
+    days: int,
+    said: str | None,
+) -> None:
+    """From 14 days before its end, again and again; not before."""
+    space = make_workspace()
+    (space.directory / "acme-ca.pem").write_text(authority(name("CA")).pem)
+    until = f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}"
+    exempt = f"    exempt: [{{name: ci, reason: x, until: {until}, logins: [ci]}}]\n"
+    live = LivePolicy(space.write(policy(more=exempt)))
+    assert await live.reload()
+    caplog.clear()
+    reminding = asyncio.create_task(remind(live, every=0.02))
+    await asyncio.sleep(0.2)
+    reminding.cancel()
+    about = [message for message in caplog.messages if "the exemption 'ci'" in message]
+    if said is None:
+        assert about == []
+    else:
+        assert len(about) > 1
+        assert said in about[0]
+        assert "of acme" in about[0]

@@ -1,6 +1,7 @@
 """Every source of logins, the whole path: curl, Envoy as `extauthz envoy` writes it, serve."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -208,6 +209,8 @@ def test_session_is_pinned_to_the_account_that_began_it(stack: Stack) -> None:
     assert [thief.status, spelled.status] == [403, 403]
     assert thief.reasons == spelled.reasons == [Reason.SESSION_ACCOUNT_MISMATCH]
     assert "s3cr3t" not in stack.extauthz.stdout.read_text()
+    metrics = stack.curl_directly(f"http://127.0.0.1:{stack.admin}/metrics")
+    assert re.search(r"^extauthz_session_pins [1-9]", metrics, re.MULTILINE)
 
 
 def test_refused_request_pins_nothing(stack: Stack) -> None:
@@ -229,6 +232,8 @@ def test_exemption_is_named_in_the_log_and_counted(stack: Stack) -> None:
     assert isinstance(tolerated, list)
     assert [str(each).partition(":")[0] for each in tolerated] == [Reason.CERTIFICATE_MISSING]
     assert 'extauthz_exempt_checks_total{exemption="hook",subscription="exempt"}' in metrics
+    end = 'extauthz_exemption_end_timestamp_seconds{exemption="hook",subscription="exempt"}'
+    assert end in metrics
 
 
 @pytest.mark.parametrize(("login", "status", "mode"), [

@@ -19,7 +19,7 @@ from extauthz.check import CheckRequest
 from extauthz.envoyconfig.needs import BODY_LIMIT_HEADER, MAX_BODY_OCTETS, PATH_PREFIX
 from extauthz.findings import Finding, Reason
 from extauthz.login import Login
-from extauthz.policy import Policy, Subscription
+from extauthz.policy import Mode, Policy, Subscription
 from extauthz.session import Pin
 from extauthz.wire import cookies, logins, xfcc
 from extauthz.wire.logins import Body
@@ -74,7 +74,8 @@ class RequestReader:
             if BODY_LIMIT in headers:
                 body = _body(octets, headers.getall(PARTIAL_BODY, ()))
             claimed = logins.read(subscription.login, headers, path, body, query)
-            if subscription.session is not None:
+            # Where nothing is checked, nobody waits for a store of sessions.
+            if subscription.session is not None and subscription.mode is not Mode.OFF:
                 sessions = _sessions(subscription, headers.getall(hdrs.COOKIE, ()))
                 if isinstance(sessions, Finding):
                     claimed = (*claimed, sessions)

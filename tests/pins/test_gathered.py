@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
@@ -24,6 +25,7 @@ from extauthz.policy import Mode, Policy, Subscription
 from extauthz.session import Holder, Pin, PinsUnavailable, SessionPolicy
 from extauthz.snapshot import Holders, Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors
+from extauthz.wire.request import RequestReader
 from tests.asking import asked
 from tests.pins.redis_server import redis_server
 
@@ -149,3 +151,16 @@ async def test_request_without_pinned_sessions_asks_no_store() -> None:
     async with GatheredPins() as pins:
         with pytest.raises(ValueError, match="pins none"):
             await pins.holders(request("alice", PIN, of=policy(is_pinned=False)))
+
+
+@pytest.mark.parametrize(("mode", "pinned"), [
+    (Mode.ENFORCE, True), (Mode.AUDIT, True), (Mode.OFF, False),
+])  # fmt: skip
+def test_where_nothing_is_checked_no_store_is_asked(mode: Mode, pinned: bool) -> None:  # noqa: FBT001
+    """A Redis that hangs must not delay a subscription that is off."""
+    (given,) = policy("redis://127.0.0.1:9").subscriptions.values()
+    made = make_mocked_request("GET", "/check/", {"Host": "acme.example", "Cookie": "SID=1"})
+    check = RequestReader().read(made, b"", Policy([replace(given, mode=mode)]))
+
+    assert isinstance(check, CheckRequest)
+    assert bool(check.pins) is pinned

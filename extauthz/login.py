@@ -30,7 +30,7 @@ __all__ = [
 MAX_LENGTH: Final = 1024
 """Longest login, in characters."""
 
-_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*+)*+")
+_POINTER = re.compile(r"(?>(?:/(?>(?:[^~/]|~[01])*))*)")
 
 
 class Login(NamedTuple):

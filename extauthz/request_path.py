@@ -24,13 +24,13 @@ MAX_LENGTH: Final = 4096
 # RFC 3986 3.3: pchar. The semicolon is left out, which begins a parameter for some and not for
 # others.
 _CHARS = r"[A-Za-z0-9\-._~!$&'()*+,=:@]"
-_EXACT = re.compile(rf"(?:/(?:{_CHARS}|%[0-9A-Fa-f]{{2}})*+)++")
+_EXACT = re.compile(rf"(?>(?:/(?>(?:{_CHARS}|%[0-9A-Fa-f]{{2}})*))+)")
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _NEVER_ESCAPED: Final = frozenset("/\\;%?#")
 
 # What needs no loosening but that of case: no escape, no parameter, no dot at a segment's end.
-_PLAIN = re.compile(r"(?:/(?:\.*+[a-z0-9\-_~!$&'()*+,=:@]++)++)++")
+_PLAIN = re.compile(r"(?>(?:/(?>(?:\.*+[a-z0-9\-_~!$&'()*+,=:@]++)+))+)")
 _NO_OCTET = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 # Control characters, and a percent sign that is left after decoding, which IIS drops too. NFKC
 # makes one of its full-width and its small form.

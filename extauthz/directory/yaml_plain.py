@@ -29,29 +29,29 @@ MAX_COMMON = 200
 # Of words over several lines, of tabs, of escapes and of what a colon or a hash may begin, PyYAML
 # knows more than these do: none of it is in them. A key of more than 1,024 characters is none.
 _WORD = r"\w[\w.+@/=-]{0,200}+"
-_QUOTED = r"""(?:"(?:[ !\#-\[\]-~]|\w){0,200}+"|'(?:[ -&(-~]|\w){0,200}+')"""
+_QUOTED = r"""(?:"(?>(?:[ !\#-\[\]-~]|\w){0,200})"|'(?>(?:[ -&(-~]|\w){0,200})')"""
 _KEY = rf"(?:{_WORD}|{_QUOTED})"
-_IN_BRACKETS = rf"(?:{_WORD}(?:\ {_WORD})*+|{_QUOTED})"
-_ON_A_LINE = rf"(?:{_WORD}(?:(?:\ |,\ ?|:/?/?){_WORD})*+|{_QUOTED})"
-_LIST = rf"\[(?:{_IN_BRACKETS}(?:,\ {_IN_BRACKETS})*+)?\]"
-_PAIRS = rf"\{{{_KEY}:\ {_IN_BRACKETS}(?:,\ {_KEY}:\ {_IN_BRACKETS})*+\}}"
+_IN_BRACKETS = rf"(?:{_WORD}(?>(?:\ {_WORD})*)|{_QUOTED})"
+_ON_A_LINE = rf"(?:{_WORD}(?>(?:(?:\ |,\ ?|:/?/?){_WORD})*)|{_QUOTED})"
+_LIST = rf"\[(?:{_IN_BRACKETS}(?>(?:,\ {_IN_BRACKETS})*))?\]"
+_PAIRS = rf"\{{{_KEY}:\ {_IN_BRACKETS}(?>(?:,\ {_KEY}:\ {_IN_BRACKETS})*)\}}"
 _MEMBER = rf"{_KEY}:\ (?:{_IN_BRACKETS}|{_LIST}|{_PAIRS})"
-_MEMBERS = rf"\{{{_MEMBER}(?:,\ {_MEMBER})*+\}}"
+_MEMBERS = rf"\{{{_MEMBER}(?>(?:,\ {_MEMBER})*)\}}"
 _ITEMS = rf"-\ {_ON_A_LINE}\n"
 _LINE = rf"""
     {_KEY}:(?:
         \ (?:{_ON_A_LINE}|{_LIST}|{_PAIRS})\n
-        |\n(?=(?P<inner>(?P=indent)\ {{0,8}}+)-)(?:(?P=inner){_ITEMS})++
-        |\n(?=(?P<deeper>(?P=indent)\ {{1,8}}+))(?:(?P=deeper){_KEY}:\ {_ON_A_LINE}\n)++
+        |\n(?=(?P<inner>(?P=indent)\ {{0,8}}+)-)(?>(?:(?P=inner){_ITEMS})+)
+        |\n(?=(?P<deeper>(?P=indent)\ {{1,8}}+))(?>(?:(?P=deeper){_KEY}:\ {_ON_A_LINE}\n)+)
     )"""
-_BETWEEN = r"(?:\ *+(?:\#(?:[\t -~]|\w)*+)?\n)*+(?=[\"'\w]|\Z)"
+_BETWEEN = r"(?>(?:\ *+(?:\#(?>(?:[\t -~]|\w)*))?\n)*)(?=[\"'\w]|\Z)"
 """Empty lines and comments, and after them the beginning of another entry, or the end."""
 _ENTRY = re.compile(
     rf"""
     (?P<key>{_KEY}):(?:
         \ (?P<value>{_ON_A_LINE}|{_LIST}|{_MEMBERS})\n
-        |\n(?P<items>(?=(?P<outer>\ {{0,8}}+)-)(?:(?P=outer){_ITEMS})++)
-        |\n(?P<lines>(?=(?P<indent>\ {{1,8}}+))(?:(?P=indent){_LINE})++)
+        |\n(?P<items>(?=(?P<outer>\ {{0,8}}+)-)(?>(?:(?P=outer){_ITEMS})+))
+        |\n(?P<lines>(?=(?P<indent>\ {{1,8}}+))(?>(?:(?P=indent){_LINE})+))
     ){_BETWEEN}""",
     re.VERBOSE,
 )

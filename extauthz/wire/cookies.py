@@ -23,7 +23,7 @@ MAX_LENGTH: Final = 4096
 _VALUE = re.compile(r'("?)([!#-+\--:<-\[\]-~]*+)\1')
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 # Pairs that begin at the same places for everybody: what browsers send, nearly always.
-_PLAIN = re.compile(r'[^\s;,"=]++=[^\s;,"]*+(?:; [^\s;,"=]++=[^\s;,"]*+)*+')
+_PLAIN = re.compile(r'[^\s;,"=]++=[^\s;,"]*+(?>(?:; [^\s;,"=]++=[^\s;,"]*+)*)')
 _KEY = re.compile(r"([^; =]++)=[^;]*+")
 # Where a cookie begins for somebody: at a comma for RFC 2109, at white space and behind a quoted
 # text for Python's http.cookies, at what one more equals sign hides from others (CVE-2023-23934).

@@ -9,7 +9,7 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"  # noqa: S105 (RFC 9110 5.6.2)
 # A quoted text that holds more than a token could hide a parameter from one reader and not from
 # another.
 _MEDIA_TYPE = re.compile(
-    rf'({_TOKEN}/{_TOKEN})((?:[ \t]*+;[ \t]*+(?:{_TOKEN}=(?:{_TOKEN}|"{_TOKEN}"))?+)*+)'
+    rf'({_TOKEN}/{_TOKEN})((?>(?:[ \t]*+;[ \t]*+(?>(?:{_TOKEN}=(?:{_TOKEN}|"{_TOKEN}"))?))*))'
 )
 _PARAMETER = re.compile(rf'({_TOKEN})="?({_TOKEN})')
 

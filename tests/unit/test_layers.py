@@ -1,5 +1,6 @@
 """Imports run downwards, and the core does no I/O: pyproject.toml has the contracts."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,3 +19,14 @@ def test_import_contracts_hold() -> None:
 
     assert done.returncode == 0, done.stdout
     assert "0 broken" in done.stdout
+
+
+def test_no_group_is_repeated_possessively() -> None:
+    """Python before 3.11.5 matches such groups wrongly (gh-106052): an atomic group does the same.
+
+    `/LOGIN/` was no login's path there.
+    """
+    package = Path(__file__).parents[2] / "extauthz"
+    groups = re.compile(r"(?<!\()\)(?:[*+?]|\{[0-9,{}]+\})\+")
+    wrong = [str(path) for path in package.rglob("*.py") if groups.search(path.read_text())]
+    assert wrong == []

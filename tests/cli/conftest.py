@@ -261,11 +261,5 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
     return start
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 def days_from_now(date: str) -> float:
     return (datetime.fromisoformat(date) - datetime.now(UTC)).total_seconds() / 86_400

@@ -27,8 +27,8 @@ from tests.cli.conftest import (
     check,
     extauthz,
     forwarded,
-    free_port,
 )
+from tests.ports import free_port
 
 Serving = Callable[..., AbstractContextManager[Server]]
 

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from dockerfile_parse import DockerfileParser
 
 from extauthz.cli import build_parser
 from extauthz.cli.serve import STOP_SECONDS
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -343,14 +343,6 @@ def environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT)}
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
-
-
 def lay_out(root: Path) -> None:
     """Copy what the services mount, as a fresh clone has it: without certificates."""
     (root / "certs").mkdir()
@@ -364,7 +356,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """The machine after its certificates were made, by the very command."""
     root = tmp_path_factory.mktemp("machine")
     lay_out(root)
-    machine = Machine(root, *free_ports(2))
+    machine = Machine(root, free_port(), free_port())
     made = machine.run(SERVICES["certificates"]["command"])
     assert made.returncode == 0, made.stderr
     return machine

@@ -14,7 +14,7 @@ import pytest
 from extauthz.demo import certificates
 from extauthz.demo.processes import is_free
 from extauthz.demo.tour import STEPS
-from tests.wire.envoy_process import LOOPBACK, free_port
+from tests.ports import LOOPBACK, free_port
 
 REPOSITORY = Path(__file__).parents[2]
 PORTS = (8080, 9000, 9001)

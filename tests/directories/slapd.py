@@ -8,11 +8,9 @@ import ipaddress
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from extauthz.demo.authority import Credential, Extension, authority, name
 from extauthz.demo.processes import Program, wait_until
+from tests.ports import free_port
 
 __all__ = ["BIND_DN", "LOOPBACK", "PASSWORD", "PEOPLE", "Slapd", "person", "require_slapd"]
 
@@ -113,7 +112,7 @@ class Slapd:
         self.set_password(PASSWORD)
         (directory / "data").mkdir()
         self._load(entries)
-        port, tls_port = _free_ports(2)
+        port, tls_port = free_port(), free_port()
         self.port = port
         self.tls_port = tls_port
         self.url = f"ldap://{LOOPBACK}:{port}"
@@ -198,9 +197,3 @@ def _certificate(issuer: Credential, address: str) -> Credential:
 def _program(program: str) -> str | None:
     """Where Debian puts it, which need not be in a user's PATH."""
     return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(count)]
-        return [int(server.getsockname()[1]) for server in servers]

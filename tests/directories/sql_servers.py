@@ -18,7 +18,7 @@ import pytest
 from cryptography import x509
 
 from extauthz.demo.authority import Credential, authority, name
-from tests.wire.envoy_process import LOOPBACK, free_port
+from tests.ports import LOOPBACK, free_port
 
 STARTS_WITHIN = 30.0
 """Seconds. It takes about one, with a database to mend after a kill."""

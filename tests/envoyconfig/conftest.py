@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from extauthz.demo.envoy import Placement, envoy_command, place
-from tests.wire.envoy_process import LOOPBACK, make_certificates
+from tests.ports import LOOPBACK
+from tests.wire.envoy_process import make_certificates
 
 Validate = Callable[[str], None]
 

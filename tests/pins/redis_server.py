@@ -13,16 +13,10 @@ from pathlib import Path
 
 import pytest
 
-LOOPBACK = "127.0.0.1"
+from tests.ports import LOOPBACK, free_port
+
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 STARTS_WITHIN = 10.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -25,7 +25,8 @@ from extauthz.pins import redis_client
 from extauthz.pins.redis_client import CONNECTIONS, MAX_FAILURES, PAUSE_SECONDS
 from extauthz.pins.shared import SharedPins, problem_with
 from extauthz.session import Holder, Pin, Pins, PinsUnavailable, SessionPolicy
-from tests.pins.redis_server import LOOPBACK, RedisServer, free_port, redis_server
+from tests.pins.redis_server import RedisServer, redis_server
+from tests.ports import LOOPBACK, free_port
 
 IDLE = timedelta(hours=12)
 PASSWORD = "pässword with spaces"

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from extauthz.demo.authority import Credential
 from extauthz.demo.processes import Program
-from tests.wire.envoy_process import LOOPBACK, free_port
+from tests.ports import LOOPBACK, free_port
 
 CONFIGURATION = """
 [ca]

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from extauthz.demo.authority import Credential
-from tests.wire.envoy_process import LOOPBACK
+from tests.ports import LOOPBACK
 
 Behaviour: TypeAlias = Callable[[BaseHTTPRequestHandler, bytes], None]
 """Answers one request, whose body is given, in whatever way."""

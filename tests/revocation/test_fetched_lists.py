@@ -15,11 +15,11 @@ from extauthz.evidence import lists as lists_module
 from extauthz.evidence.lists import Lists
 from extauthz.fetch import Fetcher
 from extauthz.revocation import CrlSource
+from tests.ports import LOOPBACK
 from tests.revocation import servers
 from tests.revocation.made import HOUR, NOW, crl
 from tests.revocation.servers import HttpServer, content
 from tests.revocation.sources import ACME, GLOBEX, KNOWN, problem, ready, revoked, until
-from tests.wire.envoy_process import LOOPBACK
 
 
 async def test_servers_do_not_ask_all_at_once(

@@ -8,7 +8,6 @@ import asyncio
 import ipaddress
 import json
 import re
-import socket
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,9 +23,9 @@ from cryptography import x509
 
 from extauthz.demo.authority import Validity, authority, name
 from extauthz.demo.envoy import HostPort, Placement, envoy_command, place
+from tests.ports import LOOPBACK
 
 TEMPLATE = Path(__file__).parents[2] / "envoy" / "envoy.yaml"
-LOOPBACK = "127.0.0.1"
 STARTS_WITHIN = 10.0
 """Seconds. It takes about 0.1, and a first round of health checks."""
 
@@ -93,13 +92,6 @@ async def _accepts(address: HostPort, process: asyncio.subprocess.Process) -> bo
                     return True
                 await asyncio.sleep(0.01)
     return False
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def make_certificates(directory: Path) -> None:

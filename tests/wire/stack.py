@@ -18,7 +18,8 @@ from extauthz.demo.processes import NotStartedError, Program, wait_until
 from extauthz.envoyconfig.needs import needs_of
 from extauthz.envoyconfig.weave import weave
 from extauthz.policyfile.loader import load
-from tests.wire.envoy_process import LOOPBACK, TEMPLATE, free_port, make_certificates
+from tests.ports import LOOPBACK, free_port
+from tests.wire.envoy_process import TEMPLATE, make_certificates
 
 GENERIC = "Invalid user credentials"
 

@@ -14,7 +14,8 @@ import h2.events
 import pytest
 
 from extauthz.demo.authority import Credential, Validity, user
-from tests.wire.envoy_process import LOOPBACK, Wire
+from tests.ports import LOOPBACK
+from tests.wire.envoy_process import Wire
 from tests.wire.stack import ACME, ALICE, POLICY, SIGNERS, Stack, running_stack
 
 

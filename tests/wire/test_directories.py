@@ -24,7 +24,7 @@ from tests.directories import slapd, sql_servers
 from tests.directories.slapd import Slapd, person, require_slapd
 from tests.directories.sql_servers import SqlServer
 from tests.pins.redis_server import redis_server
-from tests.wire.envoy_process import LOOPBACK, free_port
+from tests.ports import LOOPBACK, free_port
 from tests.wire.stack import ACME, Stack, running_stack
 
 ALICE = user(ACME, "Alice", "alice@acme.example")

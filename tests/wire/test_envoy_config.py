@@ -20,8 +20,8 @@ import yaml
 from cryptography import x509
 
 from extauthz.demo.envoy import Placement, envoy_command, place
+from tests.ports import LOOPBACK, free_port
 from tests.wire.envoy_process import (
-    LOOPBACK,
     OK,
     TEMPLATE,
     Envoy,
@@ -30,7 +30,6 @@ from tests.wire.envoy_process import (
     Wire,
     ask_http2,
     client_context,
-    free_port,
     make_certificate,
     make_certificates,
     running_envoy,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from extauthz.demo.authority import Credential
-from tests.wire.envoy_process import LOOPBACK
+from tests.ports import LOOPBACK
 from tests.wire.stack import ALICE, CAROL, POLICY, SIGNERS, Stack, running_stack
 
 ROUNDS = 12

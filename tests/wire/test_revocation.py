@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from extauthz.demo.authority import Credential
+from tests.ports import LOOPBACK, free_port
 from tests.revocation import servers
 from tests.revocation.openssl_ca import OpensslCa
 from tests.revocation.servers import HttpServer
-from tests.wire.envoy_process import LOOPBACK, free_port
 from tests.wire.stack import Answer, Stack, running_stack
 
 POLICY = """

@@ -22,8 +22,8 @@ import pytest_asyncio
 import yaml
 
 from extauthz.demo.envoy import Placement, place
+from tests.ports import LOOPBACK, free_port
 from tests.wire.envoy_process import (
-    LOOPBACK,
     OK,
     TEMPLATE,
     Envoy,
@@ -33,7 +33,6 @@ from tests.wire.envoy_process import (
     Wire,
     ask_http2,
     client_context,
-    free_port,
     make_certificates,
     running_envoy,
     serving,

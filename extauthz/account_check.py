@@ -96,7 +96,13 @@ def claimant(
     elif not subscription.verify_email:
         owners = _identified(subscription, certificate, answers, now)
         accounts = claimed or tuple(each for each in owners if not each.is_disabled) or owners
-        found = Claimant(accounts, tuple(_disabled(dict.fromkeys((*claimed, *accounts)))))
+        identities = certificate.identities(subscription.identity)
+        ends = filter(None, (account.holds_until(identities) for account in owners))
+        found = Claimant(
+            accounts,
+            tuple(_disabled(dict.fromkeys((*claimed, *accounts)))),
+            min(ends, default=FOREVER),
+        )
     elif claimed:
         found = _claimed(subscription, claimed, certificate, answers, now)
     else:

@@ -116,8 +116,11 @@ class Assessment:
     """What the subscription's requirements have against it."""
     passing: Decision | None
     """The decision while the request passes, and None when it never does."""
+    since: datetime
+    """From when on it may be kept (aware): of an earlier time, as after a clock was set back, it
+    says nothing."""
     until: datetime
-    """Until when it may be kept (aware)."""
+    """Until when (aware)."""
 
     def at(self, now: datetime, evidence: Evidence) -> Decision:
         """Decide as of `now` (aware), by what is known."""
@@ -189,6 +192,7 @@ def assess(
         against_account,
         against_certificate,
         passing,
+        now,
         claims_of.until,
     )
 

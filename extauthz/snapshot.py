@@ -84,7 +84,7 @@ class Snapshot:
         if not isinstance(peer, Finding) and not (is_elsewhere and answers is None):
             question = (subscription.name, peer.identity, request.logins, known, holders)
             kept = self.assessed.get(question)
-            if kept is not None and now <= kept.until:
+            if kept is not None and kept.since <= now <= kept.until:
                 decision = kept.at(now, self._evidence)
                 return exempted(decision, request, now) if decision.findings else decision
         if not is_elsewhere:

@@ -26,7 +26,7 @@ from extauthz.trust import SigningCertificate, TrustAnchors
 from tests.asking import asked
 
 NOW = datetime.now(UTC)
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 CA = authority(name("CA"))
 MISSING = Finding(Reason.CERTIFICATE_MISSING, "none")
 DIRECTORY = HttpDirectory("http://127.0.0.1:9/")
@@ -114,6 +114,37 @@ def test_account_may_have_several_names_or_be_disabled(
 ) -> None:
     """Any of its names does; a disabled one is refused, whatever the certificate."""
     assert reasons(snapshot(), emails, *logins) == expected
+
+
+def test_without_verify_email_a_former_name_ends_too_whatever_is_kept() -> None:
+    """Then the certificate is that of an account that is disabled."""
+    accounts = Accounts(
+        [
+            Account("moved", (), (Former(address("shared@x.example"), NOW),)),
+            account("gone", "shared@x.example", disabled=True),
+        ]
+    )
+    of = snapshot(accounts, verify_email=False)
+    peer = PeerCertificate.read(user(CA, "U", "shared@x.example").der)
+    request = asked(of.policy, "acme.example", peer)
+
+    assert not of.check(request, NOW).findings
+    (finding,) = of.check(request, NOW + HOUR).findings
+    assert finding.reason is Reason.ACCOUNT_DISABLED
+
+
+def test_what_is_kept_says_nothing_of_an_earlier_time() -> None:
+    """A clock may be set back: today the address is one account's, yesterday it was two's."""
+    accounts = Accounts(
+        [
+            Account("new", (address("shared@x.example"),)),
+            Account("old", (), (Former(address("shared@x.example"), NOW - HOUR),)),
+        ]
+    )
+    both = snapshot(accounts, by_certificate=True)
+
+    assert reasons(both, ("shared@x.example",)) == []
+    assert reasons(both, ("shared@x.example",), at=NOW - 2 * HOUR) == [Reason.LOGIN_CONFLICT]
 
 
 def test_former_name_holds_until_its_day_and_not_beyond_whatever_is_kept() -> None:

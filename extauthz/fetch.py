@@ -97,9 +97,9 @@ class Fetcher:
             if answer.status == 304 and headers:  # noqa: PLR2004 (Not Modified)
                 return None
             _require_ok(answer)
-            with await asyncio.to_thread(into.open, "wb") as file:
-                async for chunk in _limited(answer, limit):
-                    await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(into.write_bytes, b"")
+            async for chunk in _limited(answer, limit):
+                await asyncio.to_thread(_append, into, chunk)
             said = answer.headers
             return Validators(said.get(hdrs.ETAG), said.get(hdrs.LAST_MODIFIED))
 
@@ -333,6 +333,13 @@ def _require_json(answer: aiohttp.ClientResponse) -> None:
     _require_ok(answer)
     if answer.content_type != JSON or (answer.charset or "utf-8").lower() != "utf-8":
         raise FetchError(f"the answer's Content-Type is not {JSON}")
+
+
+def _append(path: Path, chunk: bytes) -> None:
+    """Write at the end of a file that is there. Who is cancelled meanwhile leaves none open."""
+    with path.open("r+b") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(chunk)
 
 
 async def _limited(answer: aiohttp.ClientResponse, limit: int) -> AsyncIterator[bytes]:

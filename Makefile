@@ -10,17 +10,21 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PORT ?= 8443
+# Of the time of a test that starts a server, a third is waiting.
+WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) + 1)))
 COMPILE := $(BIN)/uv --no-config pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --custom-compile-command "make lock" --quiet
 
 .PHONY: demo test lint bench lock clean ldap
 .DELETE_ON_ERROR:
+# The tests start Python hundreds of times: it is not to compile everything each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(VENV)/.demo
 	@exec $(BIN)/python -m extauthz.demo --port $(PORT) $(if $(ONCE),--once)
 
 test: $(VENV)/.dev ldap
-	@$(BIN)/pytest --numprocesses=auto --dist=loadfile $(ARGS)
+	@$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -32,10 +36,13 @@ bench: $(VENV)/.dev
 	@exec $(BIN)/python bench/run.py $(ARGS)
 
 lock: $(VENV)/.dev
-	$(COMPILE) --extra uvloop --extra sql --extra redis --output-file requirements.lock
+	$(COMPILE) --extra uvloop --extra sql --extra redis --extra report --extra otel \
+		--output-file requirements.lock
 	$(COMPILE) --extra uvloop --extra demo --group build --output-file requirements-demo.lock
 	$(COMPILE) --extra dev --group build --output-file requirements-dev.lock
-	$(COMPILE) --extra ldap --group build-ldap --constraint requirements.lock \
+	$(BIN)/python -c 'import tomllib as t; p = t.load(open("pyproject.toml", "rb")); \
+		print(*p["project"]["optional-dependencies"]["ldap"], sep="\n")' | \
+		$(subst pyproject.toml,-,$(COMPILE)) --group build-ldap \
 		--output-file requirements-ldap.lock
 
 clean:

@@ -33,3 +33,5 @@ class CheckRequest(NamedTuple):
     request_id: str
     client: str
     """IP address of the client; empty when Envoy did not say."""
+    user_agent: str = ""
+    """What the client calls itself: for whoever reads the record, never for the decision."""

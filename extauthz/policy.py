@@ -11,6 +11,7 @@ from extauthz.exemption import Exemption, RequiredFor
 from extauthz.identity import IdentityKind
 from extauthz.login import Basic, LoginSource
 from extauthz.lookup import Directory
+from extauthz.redaction import Redaction
 from extauthz.requirements import Requirements
 from extauthz.revocation import Revocation
 from extauthz.session import SessionPolicy
@@ -39,6 +40,9 @@ class Denial:
     content_type: str | None = None
     """The media type of `body`, which is then sent as it stands. With None the body is plain
     text, and wrapped in HTML or JSON for a client that prefers these."""
+    help: str | None = None
+    """What a person who is refused can do, in the subscription's words: plain text, for the page
+    that browsers get and for JSON. It says the same whatever was found."""
 
 
 BASIC = (Basic(),)
@@ -79,7 +83,9 @@ class Subscription:
 class Policy:
     """All subscriptions, indexed by host. Finding one does not depend on how many there are."""
 
-    def __init__(self, subscriptions: Iterable[Subscription]) -> None:
+    def __init__(
+        self, subscriptions: Iterable[Subscription], redaction: Redaction | None = None
+    ) -> None:
         by_name: dict[str, Subscription] = {}
         exact: dict[str, Subscription] = {}
         below: dict[str, Subscription] = {}
@@ -93,6 +99,8 @@ class Policy:
                     message = f"host {host!r} is in {subscription.name!r} and {index[key].name!r}"
                     raise ValueError(message)
         self.subscriptions: Mapping[str, Subscription] = MappingProxyType(by_name)
+        self.redaction = redaction
+        """What decision records are not to say; None when they say everything."""
         self._exact = exact
         self._below = below
 

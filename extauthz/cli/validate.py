@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
             print(_table(subscriptions))
             if any(subscription.exemptions for subscription in subscriptions):
                 print(_exemptions(subscriptions))
+            if loaded.policy.redaction is not None:
+                print(f"redacted in the decision log: {', '.join(_redacted(loaded.policy))}")
         print(_verdict(options.file, problems))
     return 1 if bad else 0
 
@@ -103,6 +105,7 @@ def _report(
             }
             for problem in problems
         ],
+        "decision_log": {"redact": _redacted(policy)},
         "subscriptions": [
             {
                 "name": subscription.name,
@@ -140,6 +143,11 @@ def _report(
             for subscription in subscriptions
         ],
     }
+
+
+def _redacted(policy: Policy | None) -> list[str]:
+    redaction = None if policy is None else policy.redaction
+    return [] if redaction is None else sorted(redaction.fields)
 
 
 def _accounts(accounts: Accounts | Directory) -> int | str:

@@ -20,6 +20,7 @@ from extauthz.identity import IdentityKind
 from extauthz.policy import Denial, Mode, Policy, Subscription
 from extauthz.policyfile import (
     accounts,
+    decision_log,
     document,
     exemptions,
     logins,
@@ -33,6 +34,7 @@ from extauthz.policyfile.document import Node, Scalar, texts
 from extauthz.policyfile.problems import Problem, Severity, quoted
 from extauthz.policyfile.schema import PolicyModel, SubscriptionModel
 from extauthz.policyfile.signing import CertificateFile, Fault
+from extauthz.redaction import Redaction
 from extauthz.trust import SigningCertificate, TrustAnchors
 
 __all__ = ["Loaded", "load"]
@@ -96,6 +98,7 @@ class _Load:
                 self._report(mistake.place, mistake.message, mistake.remedy)
         # The meaning is checked on the tree, which is there whether or not the shape is right.
         parts = {name: self._parts(name, node) for name, node in _subscriptions(root)}
+        redaction = self._redaction(root)
         if self._has_errors() or not isinstance(shaped, PolicyModel):
             return None
         subscriptions = [
@@ -108,7 +111,7 @@ class _Load:
             for doubt in whole.doubts(subscription, self._now):
                 at = node.values.get(doubt.setting, node)
                 self._report(at.place, doubt.message, doubt.remedy, doubt.severity)
-        return None if self._has_errors() else Policy(subscriptions)
+        return None if self._has_errors() else Policy(subscriptions, redaction)
 
     def _has_errors(self) -> bool:
         return any(problem.severity is Severity.ERROR for problem in self._problems)
@@ -129,6 +132,13 @@ class _Load:
             self._intermediates(node),
             listed,
         )
+
+    def _redaction(self, root: Node) -> Redaction | None:
+        node = root.values.get("decision_log") if isinstance(root, document.Mapping) else None
+        path = decision_log.key_file(node, self._path.parent)
+        if path is not None:
+            self._files[path] = stamp(path)
+        return decision_log.redaction(node, self._path.parent, self._report)
 
     def _host(self, subscription: str, item: Scalar) -> str | None:
         written = str(item.value)
@@ -278,7 +288,9 @@ def _subscription(name: str, model: SubscriptionModel, parts: _Parts, beside: Pa
         session=logins.session(model.session, beside),
         exemptions=exemptions.exemptions(model.exempt),
         required_for=exemptions.required_for(model.certificate_required_for),
-        denial=Denial(model.denial.status, model.denial.body, model.denial.content_type),
+        denial=Denial(
+            model.denial.status, model.denial.body, model.denial.content_type, model.denial.help
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from extauthz.policyfile.model import Model, Name, Text
+from extauthz.policyfile.model import Model, Name, SecretModel, Text
 from extauthz.policyfile.schema_accounts import AccountsModel
 from extauthz.policyfile.schema_logins import (
     ExemptionModel,
@@ -18,6 +18,7 @@ from extauthz.policyfile.schema_logins import (
 )
 
 __all__ = [
+    "DecisionLogModel",
     "DenialModel",
     "OcspModel",
     "PolicyModel",
@@ -30,6 +31,7 @@ CONTENT_TYPE_PATTERN = (
     r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+( *; *[A-Za-z0-9-]+=[A-Za-z0-9_-]+)*$"
 )
 MAX_DENIAL_BODY = 65_536
+MAX_HELP = 4096
 
 KeyType = Literal["rsa", "rsa-3072", "rsa-4096", "p-256", "p-384", "p-521", "ed25519", "ed448"]
 
@@ -47,6 +49,26 @@ class DenialModel(Model):
         None,
         description="Media type of the body, which is then sent as it stands; without it the body"
         " is plain text, and wrapped in HTML or JSON for a client that asks for these.",
+    )
+    help: Annotated[str, StringConstraints(min_length=1, max_length=MAX_HELP)] | None = Field(
+        None,
+        description="What who is refused can do: plain text, several lines if need be, for the page"
+        " that browsers get and for JSON; http, https and mailto links can be followed. It stands"
+        " there whatever the reason is.",
+    )
+
+
+class DecisionLogModel(Model):
+    """What the decision log is not to say."""
+
+    redact: list[Literal["email", "login", "client"]] = Field(
+        min_length=1,
+        description="What is replaced by a keyed hash: `email` (names in certificates), `login`,"
+        " `client` (IP addresses).",
+    )
+    key: SecretModel = Field(
+        description="Where the key of the hash is read, such as {file: redact.key}, made with"
+        " `openssl rand -hex 32 > redact.key`. With another key everybody has another hash."
     )
 
 
@@ -212,4 +234,7 @@ class PolicyModel(Model):
         min_length=1,
         description="The customers of the protected service, by name.",
         json_schema_extra={"additionalProperties": False},
+    )
+    decision_log: DecisionLogModel | None = Field(
+        None, description="What the decision log is not to say."
     )

@@ -20,7 +20,7 @@ from extauthz.policyfile.model import NAME_PATTERN, TAGS
 from extauthz.policyfile.problems import MAX_QUOTED, Mistake, quoted
 from extauthz.policyfile.schema import PolicyModel
 
-__all__ = ["read"]
+__all__ = ["mistakes", "read"]
 
 Location: TypeAlias = tuple[int | str, ...]
 
@@ -33,10 +33,15 @@ def read(root: Node) -> PolicyModel | list[Mistake]:
     try:
         return PolicyModel.model_validate(root.plain())
     except ValidationError as error:
-        return [_mistake(root, details) for details in error.errors(include_url=False)]
+        return mistakes(root, error, PolicyModel)
 
 
-def _mistake(root: Node, details: ErrorDetails) -> Mistake:
+def mistakes(root: Node, error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
+    """What keeps a document from having the shape of `model`, which refused it."""
+    return [_mistake(root, details, model) for details in error.errors(include_url=False)]
+
+
+def _mistake(root: Node, details: ErrorDetails, whole: type[BaseModel]) -> Mistake:
     tagged, kind = details["loc"], details["type"]
     # The document has no steps for the forms that a value may have.
     location = tuple(step for step in tagged if step not in TAGS)
@@ -45,10 +50,10 @@ def _mistake(root: Node, details: ErrorDetails) -> Mistake:
         return Mistake(
             _key_place(root, location),
             f"unknown key {quoted(key)}",
-            _did_you_mean(key, _keys(tagged[:-1])),
+            _did_you_mean(key, _keys(whole, tagged[:-1])),
         )
     if kind == "missing":
-        model = _model(tagged[:-1])
+        model = _model(whole, tagged[:-1])
         description = None if model is None else _fields(model)[str(location[-1])].description
         place = _key_place(root, location[:-1])
         return Mistake(place, f"the key {str(location[-1])!r} is missing", f"add it: {description}")
@@ -90,7 +95,7 @@ _REMEDIES = {
 
 def _value(what: str, details: ErrorDetails) -> tuple[str, str]:
     kind, given = details["type"], details["input"]
-    if given is None and kind in ("string_type", "literal_error"):
+    if given is None and kind in ("string_type", "literal_error", "enum"):
         kind = "string_too_short"
     if kind == "string_type" and isinstance(given, (dict, list)):
         return f"{what} should be text, not {_shown(given)}", "write one value"
@@ -99,7 +104,7 @@ def _value(what: str, details: ErrorDetails) -> tuple[str, str]:
     if kind in _REMEDIES:
         wrong, remedy = _REMEDIES[kind]
         return f"{what} {wrong}", remedy
-    if kind == "literal_error":
+    if kind in ("literal_error", "enum"):
         # pydantic joins them: 'off', 'audit' or 'enforce'
         options = re.findall(r"'([^']*)'", details["ctx"]["expected"])
         return f"{what} cannot be {_shown(given)}", _did_you_mean(str(given), options)
@@ -120,8 +125,8 @@ def _shown(given: object) -> str:
             return quoted(given) if isinstance(given, str) else str(given)
 
 
-def _keys(location: Location) -> Iterable[str]:
-    model = _model(location)
+def _keys(whole: type[BaseModel], location: Location) -> Iterable[str]:
+    model = _model(whole, location)
     return () if model is None else _fields(model)
 
 
@@ -130,9 +135,9 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _model(location: Location) -> type[BaseModel] | None:
+def _model(whole: type[BaseModel], location: Location) -> type[BaseModel] | None:
     """The model that holds at a place of the document; None where none does, as for names."""
-    found: object = PolicyModel
+    found: object = whole
     for step in location:
         options = list(_options(found))
         if step in TAGS:

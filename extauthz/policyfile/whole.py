@@ -38,6 +38,9 @@ def doubts(subscription: Subscription, now: datetime) -> Iterator[Doubt]:
     if not subscription.verify_email and _goes_by_certificate(subscription):
         message = "`client_certificate` names no account where `verify_email` is false"
         yield Doubt("login", message, "leave one of the two out")
+    if subscription.denial.help is not None and subscription.denial.content_type is not None:
+        message = "`help` has no effect beside `content_type`: that body is sent as it stands"
+        yield Doubt("denial", message, "write the help into the body", Severity.WARNING)
     for exemption in subscription.exemptions:
         if (end := ending(exemption, now)) is not None:
             remedy = "renew it, or take it out: who relies on it will be refused"

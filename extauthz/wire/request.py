@@ -92,6 +92,7 @@ class RequestReader:
             self._peer(headers.getall(CERTIFICATE, ())),
             request_id(request),
             client[0] if len(client) == 1 else "",
+            headers.get(hdrs.USER_AGENT, ""),
         )
 
     def _peer(self, values: "list[str] | tuple[()]") -> PeerCertificate | Finding:

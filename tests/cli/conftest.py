@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from extauthz.cli import main
 from extauthz.demo.authority import Credential, Validity, authority, name, user
+from tests.decision_lines import checks_in
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "extauthz")
@@ -226,7 +227,7 @@ class Server:
         """The decision log so far. Every line is whole."""
         text = self._out.read_text()
         assert text == "" or text.endswith("\n")
-        return [json.loads(line) for line in text.splitlines()]
+        return checks_in(text.removesuffix("\n").split("\n") if text else [])
 
 
 @pytest.fixture(scope="session")

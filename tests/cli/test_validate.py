@@ -122,6 +122,7 @@ class TestJson:
         assert report == {
             "valid": True,
             "problems": [],
+            "decision_log": {"redact": []},
             "subscriptions": [
                 {
                     "name": "acme",
@@ -161,6 +162,7 @@ class TestJson:
                     "remedy": "did you mean 'audit'?",
                 }
             ],
+            "decision_log": {"redact": []},
             "subscriptions": [],
         }
 

@@ -178,7 +178,7 @@ MISTAKES: dict[str, tuple[str | bytes, list[str]]] = {
     ),
     "unknown key at the top": (
         policy(more="version: 1\n"),
-        [":6:1: error: unknown key 'version'; possible here: subscriptions"],
+        [":6:1: error: unknown key 'version'; possible here: subscriptions, decision_log"],
     ),
     "misspelt key": (
         policy(more="    verify_emial: false\n"),

@@ -42,6 +42,16 @@ denials = st.fixed_dictionaries(
         "content_type": of(
             st.sampled_from(["text/plain", "a/b;c=d", "text", "a/b; ü=d", "a/b;c=ü", "a/b\n", None])
         ),
+        "help": of(words | st.just("Ask us.") | st.just("x" * 4097)),
+        "other": texts,
+    },
+)
+secrets = st.fixed_dictionaries({}, optional={"env": of(texts), "file": of(texts), "x": texts})
+decision_logs = st.fixed_dictionaries(
+    {},
+    optional={
+        "redact": of(st.lists(of(st.sampled_from(["email", "login", "client"])), max_size=3)),
+        "key": of(secrets),
         "other": texts,
     },
 )
@@ -58,7 +68,11 @@ subscriptions = st.fixed_dictionaries(
     },
 ) | st.just({"hosts": ["h"], "signing_certificates": ["c"]})
 policies = st.fixed_dictionaries(
-    {}, optional={"subscriptions": of(st.dictionaries(names, of(subscriptions), max_size=3))}
+    {},
+    optional={
+        "subscriptions": of(st.dictionaries(names, of(subscriptions), max_size=3)),
+        "decision_log": of(decision_logs),
+    },
 )
 
 

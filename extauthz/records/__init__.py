@@ -1,0 +1,1 @@
+"""What stands in decision records: the shape of a line, and reading it back."""

@@ -29,7 +29,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--check",
         action="store_true",
         help="print what the configuration lacks instead, and exit with status 1 if that is"
-        " anything",
+        " anything; what the logs could say besides is a hint",
     )
     command.add_argument(
         "config", type=Path, metavar="CONFIG", help="Envoy's configuration, YAML or JSON"
@@ -59,6 +59,8 @@ def _checked(config: Path, woven: Woven) -> int:
     lacking = [*woven.by_hand, *woven.missing]
     for line in lacking:
         print(printable(f"{config}: {line}"))
+    for line in woven.hints:
+        print(printable(f"{config}: hint: {line}"))
     return 1 if lacking else 0
 
 
@@ -67,5 +69,7 @@ def _printed(config: Path, woven: Woven) -> int:
         print(printable(f"{config}: {line}"), file=sys.stderr)
     if woven.by_hand:
         return 1
+    for line in woven.hints:
+        print(printable(f"{config}: hint: {line}"), file=sys.stderr)
     print(woven.text, end="")
     return 0

@@ -13,10 +13,15 @@ from extauthz.login import Bearer, Form, HeaderField, JsonBody, Jwt
 from extauthz.policy import Policy
 
 __all__ = [
+    "ACCESS_LOG_HEADER",
     "BODY_LIMIT_HEADER",
+    "DECISION_HEADER",
+    "LOGGED_HEADERS",
     "MAX_BODY_OCTETS",
     "NOTHING",
     "PATH_PREFIX",
+    "REASONS_HEADER",
+    "SUBSCRIPTION_HEADER",
     "Needs",
     "needs_of",
     "refused_header",
@@ -35,6 +40,20 @@ Without it nothing is known of a body: neither `Content-Length: 0` nor that
 
 MAX_BODY_OCTETS: Final = 65536
 """Where Envoy stops. A body of that length may go on although Envoy says that it is whole."""
+
+ACCESS_LOG_HEADER: Final = "x-extauthz-access-log"
+"""The field by which Envoy says, in a check, that its access log, and nobody else, gets what the
+answer says of the decision.
+
+Without it the answer says nothing: an Envoy that has no `allowed_client_headers` hands whatever
+stands in a refusal to the client.
+"""
+
+DECISION_HEADER: Final = "x-extauthz-decision"
+REASONS_HEADER: Final = "x-extauthz-reasons"
+SUBSCRIPTION_HEADER: Final = "x-extauthz-subscription"
+LOGGED_HEADERS: Final = (DECISION_HEADER, REASONS_HEADER, SUBSCRIPTION_HEADER)
+"""What the answer says of the decision, by the names of the decision log."""
 
 _MAX_NAME = 128
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+\Z")  # RFC 9110 5.6.2, but for the underscore

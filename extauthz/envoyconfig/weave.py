@@ -6,7 +6,8 @@ body at the paths of logins. Doing it again changes nothing, and what a policy n
 goes, where it can be told from what a person wrote.
 
 Nothing that lets a request pass is written here, and nothing that a person has to think about is
-guessed: that is told, and then the configuration stays as it is.
+guessed: that is told, and then the configuration stays as it is. What only logs are the poorer for
+is a hint: no policy needs it.
 """
 
 import copy
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from extauthz.envoyconfig.header_lists import matches, patterns
+from extauthz.envoyconfig.logs import hints, leaks
 from extauthz.envoyconfig.needs import BODY_LIMIT_HEADER, PATH_PREFIX, Needs
 from extauthz.envoyconfig.routes import (
     LOGIN_ROUTE,
@@ -71,6 +74,8 @@ class Woven:
     """What was not as it has to be, and is now; a line each."""
     by_hand: tuple[str, ...]
     """What a person has to do first; a line each."""
+    hints: tuple[str, ...] = ()
+    """What the logs could say besides; a line each."""
 
 
 def weave(text: str, needs: Needs) -> Woven:
@@ -81,7 +86,8 @@ def weave(text: str, needs: Needs) -> Woven:
         wanted = weaver.woven(copy.deepcopy(current))
         if weaver.by_hand:
             return Woven(text, tuple(weaver.missing), tuple(weaver.by_hand))
-        return Woven(edited(text, wanted, _REMARKS), tuple(weaver.missing), ())
+        result = edited(text, wanted, _REMARKS)
+        return Woven(result, tuple(weaver.missing), (), tuple(weaver.hints))
     except (EditError, WrongShapeError) as error:
         raise UnusableError(str(error)) from error
 
@@ -94,6 +100,7 @@ class _Weaver:
         self._removed = needs.fields + ((BODY_LIMIT_HEADER,) if needs.body_paths else ())
         self.missing: list[str] = []
         self.by_hand: list[str] = []
+        self.hints: list[str] = []
 
     def woven(self, root: Node) -> Node:
         found = False
@@ -115,7 +122,10 @@ class _Weaver:
         where = f"connection manager {quoted(str(manager.get('stat_prefix')))}"
         self._sources(where, manager, filters[:position])
         self._mutation(where, manager)
-        self._authorizer(where, mapping(filters[position], "typed_config"))
+        authorizer = mapping(filters[position], "typed_config")
+        self._authorizer(where, authorizer)
+        self.by_hand += (f"{where}: {line}" for line in leaks(authorizer))
+        self.hints += (f"{where}: {line}" for line in hints(authorizer))
         self._routes(where, manager, str(filters[position].get("name")))
 
     def _sources(self, where: str, manager: Mapping, before: list[Mapping]) -> None:
@@ -171,9 +181,11 @@ class _Weaver:
         # Envoy takes the list in either place, but not in both.
         place = question if "allowed_headers" in question else authorizer
         for name in names:
-            if any(_matches(pattern, name) for pattern in _patterns(authorizer, "disallowed")):
+            if any(
+                matches(pattern, name) for pattern in patterns(authorizer, "disallowed_headers")
+            ):
                 self.by_hand.append(f"{where}: take {name} out of `disallowed_headers`")
-            elif not any(_matches(pattern, name) for pattern in _patterns(place, "allowed")):
+            elif not any(matches(pattern, name) for pattern in patterns(place, "allowed_headers")):
                 self.missing.append(f"{where}: checks lack {name}: add it to `allowed_headers`")
                 allowed = place["allowed_headers"] = mapping(place, "allowed_headers")
                 allowed["patterns"] = [*listed(allowed, "patterns"), {"exact": name}]
@@ -256,28 +268,6 @@ def _payload_fields(filters: Iterable[Mapping]) -> Iterator[str]:
 def _removals(extension: Mapping) -> Iterator[str]:
     for mutation in listed(mapping(extension, "typed_config"), "mutations"):
         yield str(mutation.get("remove")).lower()
-
-
-def _patterns(parent: Mapping, kind: str) -> list[Mapping]:
-    return listed(mapping(parent, f"{kind}_headers"), "patterns")
-
-
-def _matches(pattern: Mapping, name: str) -> bool:
-    """Whether a StringMatcher matches a name; one that is a regular expression may not.
-
-    Names are compared in lower case: a pattern with a capital letter needs `ignore_case`.
-    """
-
-    def text(key: str) -> str:
-        value = str(pattern.get(key))
-        return value.lower() if pattern.get("ignore_case") is True else value
-
-    return (
-        ("exact" in pattern and name == text("exact"))
-        or ("prefix" in pattern and name.startswith(text("prefix")))
-        or ("suffix" in pattern and name.endswith(text("suffix")))
-        or ("contains" in pattern and text("contains") in name)
-    )
 
 
 def _put(parent: Mapping, key: str, value: Node, *, before: str) -> None:

@@ -1,25 +1,37 @@
 """A decision to the HTTP response that tells Envoy. The one place that words the answer.
 
-Envoy passes a request on after 200, and gives a refused client the status, body, Content-Type and
-Cache-Control that stand here. They depend on the subscription and on what the client accepts,
-never on what was found.
+Envoy passes a request on after 200, and gives a refused client the status, body, Content-Type,
+Cache-Control and Content-Security-Policy that stand here. They depend on the subscription, the
+request id and what the client accepts, never on what was found. What was found stands in fields of
+its own, and only where Envoy says that it takes them for its access log.
 """
 
-import html
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 
 from aiohttp import HttpVersion11, hdrs
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web import BaseRequest, Response, StreamResponse
+from multidict import istr
 
+from extauthz.check import CheckRequest
 from extauthz.decision import Decision
+from extauthz.envoyconfig.needs import (
+    ACCESS_LOG_HEADER,
+    DECISION_HEADER,
+    REASONS_HEADER,
+    SUBSCRIPTION_HEADER,
+)
+from extauthz.findings import Reason
 from extauthz.policy import DEFAULT_DENIAL, Denial
+from extauthz.quoting import printable
+from extauthz.wire.page import CONTENT_SECURITY_POLICY, identified, page
 
 __all__ = ["PLAIN", "answer", "denied", "failed", "refusal"]
 
@@ -29,22 +41,49 @@ JSON = "application/json"
 _OFFERS = (PLAIN, HTML, JSON)
 """The representations of a denial; the first one is for clients without a preference."""
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>{text}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"></head>
-<body><main><h1>{text}</h1></main></body>
-</html>
-"""
+MAX_REQUEST_ID: Final = 128
+"""Longest request id that a client is told, in characters. Envoy's own have 36."""
+MAX_ACCEPT: Final = 1024
+"""How much of an Accept field is read, in characters. What is chosen by one is kept."""
+MAX_SAID: Final = 4096
+"""How many pairs of a subscription and its reasons are kept in the form in which they are said."""
 
-
-_ALLOWED = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: %b\r\n\r\n"
+_ACCESS_LOG: Final = istr(ACCESS_LOG_HEADER)
+_REQUEST_ID: Final = istr("x-request-id")
 _MAX_UNREAD = 64 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an answer says of the decision, for Envoy's access log."""
+
+    fields: Mapping[str, str]
+    allowed: bytes
+    """The head of an answer that allows, but for its date."""
+
+
+def _saying(fields: Mapping[str, str]) -> _Said:
+    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{lines}"
+    return _Said(MappingProxyType(fields), head.encode("ascii"))
+
+
+_NOTHING: Final = _saying({})
+
+
+@lru_cache(maxsize=MAX_SAID)
+def _said(subscription: str | None, reasons: tuple[Reason, ...]) -> _Said:
+    """Names of subscriptions and reasons have no character that would end a field."""
+    fields = {DECISION_HEADER: "deny" if reasons else "allow"}
+    if reasons:
+        fields[REASONS_HEADER] = ",".join(dict.fromkeys(reasons))
+    if subscription is not None:
+        fields[SUBSCRIPTION_HEADER] = subscription
+    return _saying(fields)
+
+
 class _Allowed(Response):
-    """The answer that most checks get. It is the same octets each time, and written as such.
+    """The answer that most checks get. It is octets that are there already, and written as such.
 
     Building header fields for aiohttp to serialise would be a third of the cost of a check. What
     is out of the ordinary is left to aiohttp: HTTP/1.0, a connection that is to be closed, and a
@@ -52,6 +91,10 @@ class _Allowed(Response):
     """
 
     _is_written = False
+
+    def __init__(self, said: _Said) -> None:
+        super().__init__()
+        self._said = said
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
         transport = request.transport
@@ -61,8 +104,9 @@ class _Allowed(Response):
             or request.version != HttpVersion11
             or transport.get_write_buffer_size() > _MAX_UNREAD
         ):
+            self.headers.update(self._said.fields)
             return await super().prepare(request)
-        transport.write(_ALLOWED % _date(int(time.time())))
+        transport.write(self._said.allowed + _date(int(time.time())))
         self._keep_alive = self._is_written = True
         return None
 
@@ -73,30 +117,31 @@ class _Allowed(Response):
 
 @lru_cache(maxsize=1)
 def _date(seconds: int) -> bytes:
-    """RFC 9110 6.6.1."""
-    return formatdate(seconds, usegmt=True).encode("ascii")
+    """The last field of a head (RFC 9110 6.6.1), and its end."""
+    return f"Date: {formatdate(seconds, usegmt=True)}\r\n\r\n".encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
-def answer(decision: Decision, headers: Mapping[str, str]) -> StreamResponse:
-    """What Envoy is told. Of the request's header fields, only the client's Accept is read."""
+def answer(
+    decision: Decision, headers: Mapping[str, str], check: CheckRequest | None
+) -> StreamResponse:
+    """What Envoy is told. Of the request's own header fields, only the client's Accept is read."""
+    subscription, said = decision.subscription, _NOTHING
+    if _ACCESS_LOG in headers:
+        name = None if subscription is None else subscription.name
+        said = _said(name, tuple([finding.reason for finding in decision.findings]))
     if decision.allowed:
-        return _Allowed()
-    subscription = decision.subscription
+        return _Allowed(said)
     denial = DEFAULT_DENIAL if subscription is None else subscription.denial
-    return denied(denial, headers.get(hdrs.ACCEPT, ""))
+    request_id = headers.get(_REQUEST_ID, "") if check is None else check.request_id
+    response = denied(denial, headers.get(hdrs.ACCEPT, ""), request_id)
+    response.headers.update(said.fields)
+    return response
 
 
-def denied(denial: Denial, accept: str) -> Response:
-    """The refusal of a client."""
-    chosen = refusal(denial, preferred(accept))
-    return Response(status=chosen.status, body=chosen.body, headers=chosen.headers)
+def denied(denial: Denial, accept: str, request_id: str = "") -> Response:
+    """The refusal of a client; the id is told where there is one."""
+    chosen = refusal(denial, preferred(accept[:MAX_ACCEPT]))
+    return Response(status=chosen.status, body=chosen.body(request_id), headers=chosen.headers)
 
 
 def failed() -> Response:
@@ -104,28 +149,57 @@ def failed() -> Response:
     return Response(status=500)
 
 
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A refusal in one representation, all but the request id."""
+
+    status: int
+    headers: Mapping[str, str]
+    before: bytes
+    after: bytes = b""
+    identified: Callable[[str], str] | None = None
+    """How the request id is said between the two."""
+
+    def body(self, request_id: str) -> bytes:
+        if self.identified is None or not request_id:
+            return self.before + self.after
+        said = self.identified(printable(request_id[:MAX_REQUEST_ID]))
+        return self.before + said.encode() + self.after
+
+
 @lru_cache(maxsize=1024)
 def refusal(denial: Denial, media_type: str) -> _Refusal:
     """The refusal in one of the media types, or as the subscription fixed it."""
     if denial.content_type is not None:
-        return _refusal(denial.status, denial.body, denial.content_type)
+        return _Refusal(denial.status, _headers(denial.content_type), denial.body.encode())
     if media_type == JSON:
-        return _refusal(denial.status, json.dumps({"error": denial.body}) + "\n", JSON)
+        members = {"error": denial.body} | ({} if denial.help is None else {"help": denial.help})
+        before = json.dumps(members).removesuffix("}").encode()
+        return _Refusal(denial.status, _headers(JSON), before, b"}\n", _identified_in_json)
     if media_type == HTML:
-        page = _PAGE.format(text=html.escape(denial.body))
-        return _refusal(denial.status, page, f"{HTML}; charset=utf-8")
-    return _refusal(denial.status, denial.body + "\n", f"{PLAIN}; charset=utf-8")
+        text = denial.body.strip() or DEFAULT_DENIAL.body
+        before, after = (part.encode() for part in page(text, denial.help))
+        headers = _headers(f"{HTML}; charset=utf-8", CONTENT_SECURITY_POLICY)
+        return _Refusal(denial.status, headers, before, after, identified)
+    headers = _headers(f"{PLAIN}; charset=utf-8")
+    return _Refusal(denial.status, headers, f"{denial.body}\n".encode())
 
 
-def _refusal(status: int, body: str, content_type: str) -> _Refusal:
+def _identified_in_json(request_id: str) -> str:
+    return f', "request_id": {json.dumps(request_id)}'
+
+
+def _headers(content_type: str, policy: str | None = None) -> Mapping[str, str]:
     headers: dict[str, str] = {hdrs.CONTENT_TYPE: content_type, hdrs.CACHE_CONTROL: "no-store"}
-    return _Refusal(status, body.encode(), MappingProxyType(headers))
+    if policy is not None:
+        headers[hdrs.CONTENT_SECURITY_POLICY] = policy
+    return MappingProxyType(headers)
 
 
 @lru_cache(maxsize=1024)
 def preferred(accept: str) -> str:
     """The offer that an Accept field (RFC 9110 12.5.1) likes best; plain text when in doubt."""
-    ranges = [_media_range(part) for part in accept[:1024].lower().split(",")]
+    ranges = [_media_range(part) for part in accept.lower().split(",")]
     best, best_rank = PLAIN, (0.0, 0, 0)
     for offer in _OFFERS:
         family = offer.partition("/")[0] + "/*"

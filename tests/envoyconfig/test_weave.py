@@ -52,7 +52,7 @@ def woven(text: str, needs: Needs) -> str:
     """The configuration with what is needed, in which nothing is left to be done."""
     done = weave(text, needs)
     assert not done.by_hand
-    assert weave(done.text, needs) == Woven(done.text, (), ())
+    assert weave(done.text, needs) == Woven(done.text, (), (), done.hints)
     return done.text
 
 

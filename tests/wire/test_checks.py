@@ -269,8 +269,8 @@ def test_answer_is_the_same_whichever_check_failed(stack: Stack) -> None:
 
 @pytest.mark.parametrize(("accept", "content_type", "body"), [
     ("*/*", "text/plain", GENERIC + "\n"),
-    ("application/json", "application/json", '{"error": "Invalid user credentials"}\n'),
-    ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html", "<h1>Invalid user credentials</h1>"),
+    ("application/json", "application/json", '{"error": "Invalid user credentials", "request_id"'),
+    ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html", "Invalid user credentials</h1>"),
 ])  # fmt: skip
 def test_denial_speaks_the_clients_language(
     stack: Stack, accept: str, content_type: str, body: str

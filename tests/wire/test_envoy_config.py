@@ -66,7 +66,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "runtime": CONFIG["layered_runtime"]["layers"][0]["static_layer"],
 }
 
-NAMES = ("x-forwarded-client-cert", "x-request-id", "accept")
+NAMES = ("x-forwarded-client-cert", "x-request-id", "accept", "user-agent", "traceparent")
+LOGGED = ("x-extauthz-decision", "x-extauthz-reasons", "x-extauthz-subscription")
 
 SETTINGS: list[tuple[str, Any, str]] = [
     ("listener.per_connection_buffer_limit_bytes", 32768, "one client cannot fill the memory"),
@@ -114,8 +115,14 @@ SETTINGS: list[tuple[str, Any, str]] = [
     ("route.route.upgrade_configs", [{"upgrade_type": "websocket"}], "WebSocket, not CONNECT"),
     (
         "route.request_headers_to_remove",
-        ["x-forwarded-client-cert", "x-extauthz-client-address", "x-envoy-external-address"],
-        "the service does not see what was between Envoy and extauthz",
+        [
+            "x-forwarded-client-cert",
+            "x-extauthz-client-address",
+            "x-extauthz-access-log",
+            *LOGGED,
+            "x-envoy-external-address",
+        ],
+        "the service does not see what was between Envoy and extauthz, nor what looks like it",
     ),
     ("authz.failure_mode_allow", False, "no answer is a refusal (CVE-2024-23324)"),
     ("authz.clear_route_cache", False, "the route that was checked is the one that is taken"),
@@ -130,10 +137,28 @@ SETTINGS: list[tuple[str, Any, str]] = [
         "authz.http_service.authorization_response",
         {
             "allowed_client_headers": {
-                "patterns": [{"exact": "content-type"}, {"exact": "cache-control"}]
-            }
+                "patterns": [
+                    {"exact": "content-type"},
+                    {"exact": "cache-control"},
+                    {"exact": "content-security-policy"},
+                ]
+            },
+            "dynamic_metadata_from_headers": {"patterns": [{"exact": name} for name in LOGGED]},
         },
-        "a refusal shows no more, and an allow changes nothing",
+        "a refusal shows no more, an allow changes nothing, and the log knows the reason",
+    ),
+    (
+        "authz.http_service.authorization_request",
+        {
+            "headers_to_add": [
+                {
+                    "key": "x-extauthz-client-address",
+                    "value": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+                },
+                {"key": "x-extauthz-access-log", "value": "true"},
+            ]
+        },
+        "what Envoy alone says",
     ),
     (
         "authz.http_service.retry_policy.retry_on",
@@ -256,11 +281,14 @@ class TestFile:
         """Of a request's fields, those alone are logged that are nobody's secret."""
         (log,) = HCM["access_log"]
         formats = log["typed_config"]["log_format"]["json_format"].values()
-        fields = {entry for entry in formats if entry.startswith(("%REQ", "%RESP(", "%PATH"))}
-        assert fields == {
+        words = ("%REQ", "%RESP(", "%PATH", "%DYNAMIC")
+        fields = {entry for entry in formats if entry.startswith(words)}
+        metadata = {f"%DYNAMIC_METADATA(envoy.filters.http.ext_authz:{name})%" for name in LOGGED}
+        assert fields - metadata == {
             "%REQ(X-REQUEST-ID)%", "%REQ(:AUTHORITY)%", "%REQ(:METHOD)%", "%PATH(NQ:PATH)%",
             "%REQUESTED_SERVER_NAME%",
         }  # fmt: skip
+        assert metadata < fields
 
     def test_overload(self) -> None:
         """Connections and memory have an end, before which new work is turned away."""
@@ -415,6 +443,7 @@ async def world(shared: World) -> AsyncIterator[World]:
 
 ours = pytest.mark.asyncio(loop_scope="module")
 
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SPOOFED = 'Hash=00;Cert="spoofed"'
 
 
@@ -436,6 +465,7 @@ class TestQuestion:
         secret = ("Cookie: session=1", "X-Api-Key: 2", "Proxy-Authorization: 3", "Referer: /4")
         check, _ = await world.allowed(
             "Authorization: Basic YTpi", "Accept: text/html", "Accept-Language: de", *secret, body,
+            "User-Agent: backup/2", f"Traceparent: {TRACEPARENT}", "Tracestate: a=b",
             line="PUT /a?b=c HTTP/1.1",
         )  # fmt: skip
         assert check.line == "PUT /check/a?b=c HTTP/1.1"
@@ -444,13 +474,16 @@ class TestQuestion:
             "content-length": "0",
             "authorization": "Basic YTpi",
             "accept": "text/html",
+            "user-agent": "backup/2",
+            "traceparent": TRACEPARENT,
             "x-request-id": check.values("x-request-id")[0],
             "x-forwarded-client-cert": check.values("x-forwarded-client-cert")[0],
             "x-extauthz-client-address": LOOPBACK,
+            "x-extauthz-access-log": "true",
             "x-envoy-internal": "true",
             "x-envoy-expected-rq-timeout-ms": "1000",
         }
-        assert len(check.fields) == 9
+        assert len(check.fields) == 12
 
     async def test_body_is_not_sent(self, world: World) -> None:
         """A body goes to the service alone."""
@@ -701,8 +734,9 @@ class TestAnswer:
         ],
     )
     async def test_denial(self, world: World, status: str, content_type: str, body: bytes) -> None:
-        """A denial's status, body, Content-Type and Cache-Control are what extauthz says."""
+        """A denial's status and body, and those fields that belong to a page, are extauthz's."""
         head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nCache-Control: no-store"
+        head += "\r\nContent-Security-Policy: default-src 'none'"
         secret = "\r\nX-Reason: expired\r\nServer: aiohttp\r\nSet-Cookie: a=b"
         length = f"\r\nContent-Length: {len(body)}\r\n\r\n"
         world.authorizer.answer = (head + secret + length).encode() + body
@@ -712,6 +746,7 @@ class TestAnswer:
         assert told(response)[1] == {
             (b"content-type", content_type.encode()),
             (b"cache-control", b"no-store"),
+            (b"content-security-policy", b"default-src 'none'"),
             (b"content-length", str(len(body)).encode()),
         }
         assert not world.service.received
@@ -887,6 +922,9 @@ class TestAccessLog:
             "path": "/logged/1",
             "status": 200,
             "details": "via_upstream",
+            "subscription": None,
+            "decision": None,
+            "reasons": None,
             "flags": "-",
             "bytes_received": 5,
             "bytes_sent": 3,

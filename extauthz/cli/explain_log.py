@@ -1,0 +1,103 @@
+"""`extauthz explain REQUEST_ID --log FILE`: a decision that was recorded."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+
+from extauthz.cli.explained import Style, as_json, lines, paragraph
+from extauthz.explanation import Explanation, explain
+from extauthz.files import FileProblemError
+from extauthz.policyfile.problems import counted
+from extauthz.quoting import printable, quoted
+from extauthz.records.reading import MAX_FOUND, Search, search
+from extauthz.redaction import PREFIX
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace) -> int:
+    request_id = options.request_id.strip()
+    try:
+        found = search(options.log, request_id)
+    except FileProblemError as error:
+        print(printable(f"extauthz explain: {error}; {error.remedy}"), file=sys.stderr)
+        return 2
+    explanations = [explain(record) for record in found.checks]
+    if options.json:
+        print(json.dumps(_report(request_id, explanations, found), indent=2))
+    elif explanations:
+        for line in _text(request_id, explanations, found, Style.of_output()):
+            print(line)
+    else:
+        print(_not_found(request_id, found), file=sys.stderr)
+    if not explanations:
+        return 2
+    return 0 if explanations[0].record.allowed else 1
+
+
+def _text(
+    request_id: str, explanations: list[Explanation], found: Search, style: Style
+) -> Iterator[str]:
+    if len(explanations) > 1:
+        more = " or more" if len(explanations) >= MAX_FOUND else ""
+        yield f"{len(explanations)}{more} checks have this request id. The newest first:"
+        yield ""
+    for number, explanation in enumerate(explanations):
+        if number:
+            yield ""
+            yield "-" * style.width
+            yield ""
+        record = explanation.record
+        time = record.time.isoformat(sep=" ", timespec="milliseconds")
+        yield from paragraph(f"{request_id}, {time}", style)
+        yield ""
+        yield from lines(explanation, style)
+        if record.redacted:
+            yield from paragraph(
+                f"Hidden in this log: {', '.join(record.redacted)}. Such a value reads"
+                f" `{PREFIX}…`, the same each time that it occurs.",
+                style,
+            )
+    for doubt in _doubts(found):
+        yield from paragraph(f"{doubt[:1].upper()}{doubt[1:]}.", style)
+
+
+def _not_found(request_id: str, found: Search) -> str:
+    looked = f"{counted(found.lines, 'line')} of {counted(len(found.files), 'file')}"
+    period = ""
+    if found.since is not None and found.until is not None:
+        period = f", from {_time(found.since)} until {_time(found.until)}"
+    parts = [f"no check has the request id {quoted(request_id)} in {looked}{period}"]
+    return printable("extauthz explain: " + "; ".join([*parts, *_doubts(found)]))
+
+
+def _doubts(found: Search) -> Iterator[str]:
+    """Why there may be more of it than was found."""
+    if found.torn:
+        yield f"{counted(found.torn, 'torn line')} skipped"
+    if found.dropped:
+        yield f"the log lacks {counted(found.dropped, 'line')} that could not be written"
+    for name in found.damaged:
+        yield f"{quoted(name)} is damaged, and was read in part"
+
+
+def _report(request_id: str, explanations: list[Explanation], found: Search) -> dict[str, object]:
+    return {
+        "request_id": request_id,
+        "found": [as_json(explanation) for explanation in explanations],
+        "searched": {
+            "files": found.files,
+            "lines": found.lines,
+            "since": found.since and found.since.isoformat(),
+            "until": found.until and found.until.isoformat(),
+            "torn": found.torn,
+            "dropped": found.dropped,
+            "damaged": found.damaged,
+        },
+    }
+
+
+def _time(time: datetime) -> str:
+    return time.isoformat(sep=" ", timespec="seconds")

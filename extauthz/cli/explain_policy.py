@@ -1,0 +1,207 @@
+"""`extauthz explain --policy FILE`: a request that somebody describes, decided under a policy."""
+
+import argparse
+import asyncio
+import difflib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiohttp import hdrs
+
+from extauthz.accounts import Accounts
+from extauthz.certificate import PeerCertificate
+from extauthz.cli.explained import Style, as_json, lines, paragraph
+from extauthz.files import FileProblemError
+from extauthz.findings import Finding
+from extauthz.lookup import AccountFile
+from extauthz.policy import DEFAULT_DENIAL, Mode, Policy, Subscription
+from extauthz.policyfile.loader import load
+from extauthz.quoting import printable, quoted
+from extauthz.rehearsal import NO_CERTIFICATE, Facts, demanding, narrowed, rehearsal
+from extauthz.trial import claims, peer_file
+from extauthz.trial.claims import Claim
+from extauthz.trial.tried import Tried, tried
+from extauthz.trial.written import WrittenError
+from extauthz.wire.answer import HTML, JSON, PLAIN, denied
+
+__all__ = ["policy_of", "run"]
+
+MAX_BODY_LINES = 12
+"""How many lines of a body are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of the request."""
+
+    tried: Tried
+    demanded: Tried | None
+    """What would come of it if certificates were demanded of this user, where none is."""
+    notes: tuple[str, ...] = ()
+    """What to know about it besides: sentences."""
+
+
+def run(options: argparse.Namespace) -> int:
+    policy = policy_of(options.policy)
+    if policy is None:
+        return 2
+    try:
+        facts, notes = _facts(options, policy)
+    except FileProblemError as error:
+        print(printable(f"extauthz explain: {error}; {error.remedy}"), file=sys.stderr)
+        return 2
+    except WrittenError as error:
+        print(printable(f"extauthz explain: --login: {error}; {error.remedy}"), file=sys.stderr)
+        return 2
+    outcome = asyncio.run(_outcome(policy, facts, options.at or datetime.now(UTC)))
+    notes += tuple(_notes(options, policy, outcome))
+    outcome = replace(outcome, notes=notes)
+    if options.json:
+        print(json.dumps(_report(outcome), indent=2))
+    else:
+        for line in _text(outcome, Style.of_output()):
+            print(line)
+    return 0 if outcome.tried.decision.allowed else 1
+
+
+def policy_of(file: Path) -> Policy | None:
+    """The policy of a file; None, with its mistakes on standard error, when it has any."""
+    loaded = load(file, datetime.now(UTC))
+    if loaded.policy is None:
+        for problem in loaded.problems:
+            print(problem, file=sys.stderr)
+    return loaded.policy
+
+
+def _facts(options: argparse.Namespace, policy: Policy) -> tuple[Facts, tuple[str, ...]]:
+    path = options.path or "/"
+    claimed = [] if options.login is None else [Claim(options.login, options.login_source)]
+    read = claims.read(claimed, path, policy.subscription_for(options.host))
+    peer: PeerCertificate | Finding = NO_CERTIFICATE
+    if options.certificate is not None:
+        peer = peer_file.peer(options.certificate, options.chain)
+    facts = Facts(
+        options.host, read.logins, peer, options.method or "GET", path, options.client or ""
+    )
+    return facts, read.notes
+
+
+def _notes(options: argparse.Namespace, policy: Policy, outcome: _Outcome) -> Iterator[str]:
+    """What the outcome depends on that whoever asks may not have thought of."""
+    subscription = policy.subscription_for(options.host)
+    if subscription is None:
+        hosts = [host for each in policy.subscriptions.values() for host in each.hosts]
+        close = difflib.get_close_matches(options.host, hosts, n=3)
+        if close:
+            yield f"The policy has the hosts {', '.join(map(quoted, close))}."
+        return
+    if options.at is not None and _depends_on_today(subscription):
+        yield "CRLs, OCSP answers and accounts are those of today, whatever --at says."
+    is_refused = not (outcome.demanded or outcome.tried).record.allowed
+    has_networks = any(each.networks for each in subscription.exemptions)
+    if is_refused and has_networks and options.client is None:
+        yield "Without --client, no exemption with `from` covers the request."
+
+
+def _depends_on_today(subscription: Subscription) -> bool:
+    revocation = subscription.revocation
+    is_elsewhere = not isinstance(subscription.accounts, (Accounts, AccountFile))
+    return is_elsewhere or (
+        revocation is not None and (bool(revocation.crls) or revocation.ocsp is not None)
+    )
+
+
+async def _outcome(policy: Policy, facts: Facts, at: datetime) -> _Outcome:
+    async with rehearsal(narrowed(policy, [facts.host])) as rehearsed:
+        first = await tried(rehearsed, facts, at)
+        demanded = None
+        if first.record.mode in {Mode.OFF, Mode.AUDIT}:
+            stricter = rehearsed.under(demanding(rehearsed.snapshot.policy))
+            demanded = await tried(stricter, facts, at)
+        return _Outcome(first, demanded)
+
+
+def _text(outcome: _Outcome, style: Style) -> Iterator[str]:
+    first, demanded = outcome.tried, outcome.demanded
+    yield from lines(first.explanation, style)
+    if demanded is None:
+        yield from _answer_text(first, style)
+    else:
+        yield ""
+        yield "If certificates were demanded of this user:"
+        if first.record.mode is Mode.OFF:
+            yield ""
+            yield from lines(demanded.explanation, style)
+        else:
+            yield from paragraph(demanded.explanation.verdict, style)
+        yield from _answer_text(demanded, style)
+    if outcome.notes:
+        yield ""
+    for note in outcome.notes:
+        yield from paragraph(f"Note: {note}", style, "", "      ")
+
+
+def _answer_text(tried: Tried, style: Style) -> Iterator[str]:
+    for answer in _answers(tried):
+        yield from paragraph(f"{answer.status}, {answer.content_type}", style, "    ", "      ")
+        if answer.is_page:
+            text = "a page with the same words, for browsers; --json has it"
+            yield from paragraph(text, style, "      ", "      ")
+            continue
+        body = answer.body.splitlines()
+        for line in body[:MAX_BODY_LINES]:
+            yield "      " + printable(line)
+        if len(body) > MAX_BODY_LINES:
+            yield f"      … ({len(body) - MAX_BODY_LINES} more lines; --json has them)"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a client gets who is refused."""
+
+    status: int
+    content_type: str
+    body: str
+    is_page: bool
+    """Whether it is our own page for browsers."""
+
+
+def _answers(tried: Tried) -> list[_Answer]:
+    """The answers to clients that accept this or that; none when the service answers."""
+    decision = tried.decision
+    if decision.allowed:
+        return []
+    subscription = decision.subscription
+    denial = DEFAULT_DENIAL if subscription is None else subscription.denial
+    answers: list[_Answer] = []
+    for accept in (PLAIN, HTML, JSON) if denial.content_type is None else (PLAIN,):
+        response = denied(denial, accept)
+        body = response.body if isinstance(response.body, bytes) else b""
+        content_type = response.headers[hdrs.CONTENT_TYPE]
+        is_page = accept == HTML
+        answers.append(_Answer(response.status, content_type, body.decode(), is_page))
+    return answers
+
+
+def _report(outcome: _Outcome) -> dict[str, object]:
+    demanded = outcome.demanded
+    return {
+        **as_json(outcome.tried.explanation),
+        "answer": _answer_json(outcome.tried),
+        "if_demanded": None
+        if demanded is None
+        else {**as_json(demanded.explanation), "answer": _answer_json(demanded)},
+        "notes": outcome.notes,
+    }
+
+
+def _answer_json(tried: Tried) -> list[dict[str, object]]:
+    """What the client gets; nothing where the service answers."""
+    return [
+        {"status": answer.status, "content_type": answer.content_type, "body": answer.body}
+        for answer in _answers(tried)
+    ]

@@ -1,0 +1,1 @@
+"""Requests that nobody makes, as an operator writes them: tried under a policy, and explained."""

@@ -1,0 +1,1 @@
+"""`extauthz report`: who would be refused, and why, from what was recorded."""

@@ -1,0 +1,141 @@
+"""The report on a terminal, as JSON and as CSV: whole, readable, and harmless."""
+
+import csv
+import io
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from extauthz.records.user_agent import CallerKind
+from extauthz.report.model import Caller, Completeness, Readiness, Report
+from extauthz.report.terminal import console, show
+from extauthz.report.what_if_model import Change
+from extauthz.report.written import TABLES, as_csv, as_json, changes_as_csv, write_csv
+from tests.report.example_reports import HOSTILE, changed, empty, many, month, ordinary, written
+
+
+def shown(report: Report) -> str:
+    text = io.StringIO()
+    show(report, console(text))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("made", [many, written, empty], ids=["ordinary", "hostile", "empty"])
+def test_terminal_output_fits_and_steers_nothing(made: object) -> None:
+    """Eighty columns, no control character, nothing that a person cannot see."""
+    text = shown(made())  # type: ignore[operator]
+    assert text
+    assert all(char.isprintable() or char == "\n" for char in text)
+    # Wide characters take two columns each.
+    assert all(len(line.rstrip()) <= 80 for line in text.splitlines())
+
+
+def test_markup_of_clients_is_text() -> None:
+    """What looks like rich's markup stays as it was written."""
+    report = ordinary(month())
+    first = report.subscriptions[0]
+    evil = replace(
+        first.refused[0], user_agent="[red]x[/] [link=http://x]y[/link]", request_id="$(x)"
+    )
+    text = shown(replace(report, subscriptions=(replace(first, refused=(evil,)),)))
+    assert "[red]x[/] [link=http://x]y[/link]" in " ".join(text.split())
+    assert "extauthz explain '$(x)' --log FILE" in text
+
+
+def test_terminal_says_all_that_there_is_to_know() -> None:
+    """Verdict, who, why, with what, from where, what mends it, and how to look further."""
+    report = many()
+    text = " ".join(shown(report).split())
+    for subscription in report.subscriptions:
+        assert (subscription.verdict[:1].upper() + subscription.verdict[1:]) in text
+        for each in [each for each in subscription.refused if each.caller.is_known][:20]:
+            assert each.caller.name in text
+            assert f"extauthz explain {each.request_id} --log FILE" in text
+        for reason in subscription.reasons:
+            assert reason.reason in text
+            assert reason.remedy.split()[0] in text
+    assert "NOT READY" in text
+    assert "\x1b" not in text
+
+
+def test_what_could_not_be_read_is_told() -> None:
+    """At the end, where it is not overlooked."""
+    read = Completeness(2, 10, 3, 4, other_schema=1, damaged=("a\x1b.gz",))
+    text = " ".join(shown(replace(many(), completeness=read)).split())
+    assert "Read 10 lines of 2 files. 3 could not be read" in text
+    assert "does not know: 1." in text
+    assert "could not write 4 more" in text
+    assert "Damaged: a\\x1b.gz" in text
+
+
+def test_long_name_does_not_hide_whether_it_is_ready() -> None:
+    """The name is cut, not the word."""
+    text = shown(ordinary(replace(month(), name="long-" * 40)))
+    assert text.startswith("[!] NOT READY  long-")
+
+
+def test_very_many_subscriptions_take_no_longer_than_their_number() -> None:
+    """A terminal is no place for thousands of tables: a few are shown, in seconds."""
+    one, other = month("a"), replace(month("b"), readiness=Readiness.READY)
+    begin = time.process_time()
+    text = shown(ordinary(*[one, other] * 15_000))
+    assert "and 29,950 more" in text
+    assert time.process_time() - begin < 20
+
+
+def test_json_has_every_field() -> None:
+    """By the names of the model, times in UTC."""
+    report = many()
+    said = json.loads(as_json(report))
+    assert said.keys() == {"schema", "report"}
+    assert said["schema"] == 1
+    assert said["report"]["made_at"].endswith("Z")
+    first, theirs = report.subscriptions[0], said["report"]["subscriptions"][0]
+    assert theirs["verdict"] == first.verdict
+    assert [each["caller"]["name"] for each in theirs["refused"]] == [
+        each.caller.name for each in first.refused
+    ]
+    assert json.loads(as_json(report, changed("new")))["what_if"]["policy"] == "new"
+
+
+def test_csv_has_every_row(tmp_path: Path) -> None:
+    """A file for each kind of row, the subscription first."""
+    report = many()
+    write_csv(report, changed(), tmp_path / "new" / "directory")
+    assert {path.stem for path in (tmp_path / "new" / "directory").iterdir()} == {
+        *TABLES,
+        "what_if",
+    }
+    rows = list(csv.DictReader(io.StringIO(as_csv(report))))
+    refused = [each for of in report.subscriptions for each in of.refused]
+    assert [row["caller"] for row in rows] == [each.caller.name for each in refused]
+    assert [row["request_id"] for row in rows] == [each.request_id or "" for each in refused]
+    for table in (*TABLES, "what_if"):
+        text = (tmp_path / "new" / "directory" / f"{table}.csv").read_text()
+        assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1, table
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "|x", "%x", "\uff1d1", *HOSTILE],
+    ids=range(9 + len(HOSTILE)),
+)
+def test_csv_holds_no_formula_and_no_second_line(text: str) -> None:
+    """A spreadsheet shows what a client calls itself, and computes nothing."""
+    report = ordinary(month())
+    first = report.subscriptions[0]
+    evil = replace(
+        first.refused[0], caller=Caller(text, CallerKind.PERSON, is_known=True), user_agent=text
+    )
+    told = as_csv(replace(report, subscriptions=(replace(first, refused=(evil,)),)))
+    (row,) = csv.DictReader(io.StringIO(told))
+    changes = [*csv.DictReader(io.StringIO(changes_as_csv(changed(text))))]
+    assert len(changes) == len(Change)
+    of_changes = [each[of] for each in changes for of in ("caller", "detail", "request_ids")]
+    for cell in (row["caller"], row["user_agent"], *of_changes):
+        assert not cell.lstrip().startswith(tuple("=+-@|%\uff1d"))
+        assert cell.isprintable()
+    assert told.count("\n") == 2

@@ -1,6 +1,4 @@
-"""The two listeners. The check listener answers Envoy, the admin listener the operator.
-
-They never share an address: what needs no check on one must not be reachable on the other.
+"""The check listener: it answers Envoy, and nobody else.
 
 Nothing that happens in a check becomes an allow. What cannot be read is refused as any client is;
 a bug of ours is a 5xx, which Envoy refuses for us. Either leaves its line in the decision log.
@@ -8,14 +6,15 @@ a bug of ours is a 5xx, which Envoy refuses for us. Either leaves its line in th
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from aiohttp import hdrs, web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from aiohttp import web
+from multidict import istr
 
 from extauthz.check import CheckRequest
 from extauthz.decision import Decision, Question, undecided
@@ -25,11 +24,12 @@ from extauthz.observe.recorder import Recorder
 from extauthz.pins.gathered import GatheredPins, must_bind
 from extauthz.policy import DEFAULT_DENIAL
 from extauthz.policyfile.live import LivePolicy
+from extauthz.redaction import Redaction
 from extauthz.snapshot import Holders, Snapshot
 from extauthz.wire.answer import PLAIN, answer, denied, failed
 from extauthz.wire.request import RequestReader, request_id
 
-__all__ = ["Checker", "Networks", "admin_application", "check_server"]
+__all__ = ["Checker", "Networks", "check_server"]
 
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 
@@ -37,12 +37,11 @@ Ask: TypeAlias = Callable[[Sequence[Question]], Awaitable[None]]
 """Has OCSP responders and directories asked; returns when they have answered, or when a check must
 not wait."""
 
+TRACEPARENT: Final = istr("traceparent")
+"""W3C Trace Context 3.2."""
 MAX_FIELD_OCTETS = 1024 * 1024
 """Longest header field and request line that the parser takes. It is above what is decided on
 (`xfcc.MAX_LENGTH`), so that too long a certificate chain is refused for a reason of its own."""
-
-MAX_READY_ERRORS = 20
-"""Errors of the last reading that `/readyz` lists; `extauthz validate` has them all."""
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Checker:
         try:
             octets = await _octets(request) if request.can_read_body else b""
             decision, check, snapshot, now = await self._decide(request, octets)
-            response = answer(decision, request.headers)
+            response = answer(decision, request.headers, check)
         except asyncio.CancelledError:
             raise
         # The one place that fails closed. A panic of a Rust library is no Exception.
@@ -83,7 +82,8 @@ class Checker:
             response = failed()
         identifier = request_id(request) if check is None else check.request_id
         self._recorder.record(Entry(
-            decision, check, identifier, _generation(snapshot), now, time.perf_counter() - began
+            decision, check, identifier, _generation(snapshot), now, time.perf_counter() - began,
+            _redaction(snapshot), request.headers.get(TRACEPARENT, ""),
         ))  # fmt: skip
         return response
 
@@ -131,8 +131,10 @@ class Checker:
         """
         kind = type(error).__name__
         decision = undecided(Finding(Reason.REQUEST_MALFORMED, f"not readable as HTTP: {kind}"))
-        generation = _generation(self._live.snapshot)
-        self._recorder.record(Entry(decision, None, "", generation, datetime.now(UTC), 0.0))
+        snapshot = self._live.snapshot
+        self._recorder.record(Entry(
+            decision, None, "", _generation(snapshot), datetime.now(UTC), 0.0, _redaction(snapshot)
+        ))  # fmt: skip
         response = denied(DEFAULT_DENIAL, PLAIN)
         response.force_close()
         return response
@@ -144,6 +146,10 @@ async def _octets(request: web.BaseRequest) -> bytes | None:
         return await request.read()
     except (web.HTTPRequestEntityTooLarge, web.RequestPayloadError, ConnectionError):
         return None
+
+
+def _redaction(snapshot: Snapshot | None) -> Redaction | None:
+    return None if snapshot is None else snapshot.policy.redaction
 
 
 def _generation(snapshot: Snapshot | None) -> int:
@@ -173,10 +179,9 @@ class _Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        # A Unix socket has no address: who may use it is said by its file mode.
-        if isinstance(peer, tuple) and not _is_allowed(ip_address(peer[0]), self._allowed):
-            logger.warning("refused a connection from %s: it may not ask", peer[0])
+        if not _may_ask(transport, self._allowed):
+            peer = transport.get_extra_info("peername")
+            logger.warning("refused a connection from %s: it may not ask", peer and peer[0])
             self.force_close()
 
     def handle_error(
@@ -204,42 +209,15 @@ def check_server(checker: Checker, allowed: Networks) -> web.Server:
     return _CheckServer(checker, allowed)
 
 
-def admin_application(
-    live: LivePolicy, recorder: Recorder, metrics: CollectorRegistry
-) -> web.Application:
-    """The admin listener: whether we live, whether we can decide, and how it goes."""
-
-    async def healthz(_request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def readyz(_request: web.Request) -> web.Response:
-        snapshot, status = live.snapshot, live.status
-        return web.json_response(
-            {
-                "ready": snapshot is not None,
-                "policy": str(live.path),
-                "generation": None if snapshot is None else snapshot.generation,
-                "last_reload": {
-                    "at": status.at.isoformat(),
-                    "successful": not status.errors,
-                    "error_count": len(status.errors),
-                    "errors": [str(problem) for problem in status.errors[:MAX_READY_ERRORS]],
-                },
-            },
-            status=503 if snapshot is None else 200,
-        )
-
-    async def exposition(_request: web.Request) -> web.Response:
-        recorder.flush()
-        # Many subscriptions make it long, and checks must not wait for it.
-        body = await asyncio.to_thread(generate_latest, metrics)
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_LATEST})
-
-    application = web.Application()
-    application.router.add_get("/healthz", healthz)
-    application.router.add_get("/readyz", readyz)
-    application.router.add_get("/metrics", exposition)
-    return application
+def _may_ask(transport: asyncio.BaseTransport, allowed: Networks) -> bool:
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        # A scope, as in `fe80::1%eth0`, is no part of the address that a network holds.
+        return _is_allowed(ip_address(peer[0].partition("%")[0]), allowed)
+    # A Unix socket has no address: who may use it is said by its file mode. Of a connection that
+    # was reset by now, uvloop knows no address either.
+    family: int = transport.get_extra_info("socket").family
+    return family == socket.AF_UNIX
 
 
 def _is_allowed(peer: IPv4Address | IPv6Address, allowed: Networks) -> bool:

@@ -1,34 +1,38 @@
 """The `extauthz` command. Each subcommand is one file: its options and what it does."""
 
 import argparse
+import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from extauthz import __version__
-from extauthz.cli import accounts, envoy, schema, serve, validate
 
 __all__ = ["build_parser", "main"]
 
+COMMANDS = ("serve", "validate", "report", "explain", "test", "schema", "envoy", "accounts")
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line, whole."""
+
+def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line, whole, or with some of its commands: each costs the time to import it."""
     parser = argparse.ArgumentParser(
         prog="extauthz",
         description="Accept only users with a client certificate, in front of any service.",
     )
     parser.add_argument("--version", action="version", version=f"extauthz {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (serve, validate, schema, envoy, accounts):
-        command.add_to(commands)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in commands:
+        importlib.import_module(f"{__name__}.{command}").add_to(subparsers)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status."""
     _secure_standard_streams()
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    named = [command for command in COMMANDS if command in given[:1]]
+    options = build_parser(named or COMMANDS).parse_args(given)
     run = options.run
     try:
         status: int = run(options)

@@ -16,20 +16,23 @@ from pathlib import Path
 from aiohttp import web
 
 from extauthz import listeners
-from extauthz.decision import Question
-from extauthz.directory.gathered import GatheredDirectories
-from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.admin.application import admin_application
+from extauthz.admin.history import History
+from extauthz.admin.observed import Observed
+from extauthz.cli import serve_admin, serve_log, serve_messages, serve_tracing
+from extauthz.cli.serve_admin import Admission, AdmissionError
+from extauthz.cli.serve_log import UnusableLogError
+from extauthz.cli.serve_tracing import Spans
 from extauthz.evidence.kept import state_directory
 from extauthz.listeners import Address, Tcp
-from extauthz.lookup import Lookup
-from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.decision_log import DecisionLogs
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
 from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
 from extauthz.policyfile.reminder import remind
-from extauthz.revocation import Inquiry
-from extauthz.server import Checker, admin_application, check_server
+from extauthz.server import Checker, check_server
+from extauthz.surroundings import Surroundings, surroundings
 from extauthz.watch import watch
 from extauthz.wire.request import RequestReader
 
@@ -37,6 +40,9 @@ __all__ = ["add_to", "run"]
 
 STOP_SECONDS = 10.0
 """How long checks that run may take to finish after SIGTERM. Envoy waits for one second."""
+ADMIN_STOP_SECONDS = 1.0
+"""How long an operator may take to read an answer after that."""
+STANDARD_ERROR = 2
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +51,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command = commands.add_parser(
         "serve",
         help="answer Envoy's checks",
-        description="Answer Envoy's ext_authz checks. The decision log goes to standard output,"
-        " messages for the operator to standard error. SIGHUP reads the policy again; SIGTERM"
+        description="Answer Envoy's ext_authz checks. Messages for the operator go to standard"
+        " error. SIGHUP reads the policy again; SIGTERM"
         " finishes what runs and ends.",
     )
     command.add_argument("--policy", type=Path, required=True, metavar="FILE", help="policy file")
@@ -61,8 +67,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--admin",
         type=_address,
         default=Tcp("127.0.0.1", 9001),
-        metavar="HOST:PORT",
-        help="where /healthz, /readyz and /metrics are (default: 127.0.0.1:9001)",
+        metavar="HOST:PORT|unix:PATH",
+        help="where the admin pages, /healthz, /readyz and /metrics are (default: 127.0.0.1:9001)",
     )
     command.add_argument(
         "--allow-from",
@@ -79,6 +85,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         metavar="DIR",
         help="where fetched CRLs are kept for a restart without network (default: %(default)s)",
     )
+    for options in (serve_log, serve_admin, serve_tracing):
+        options.add_to(command)
     command.set_defaults(run=run)
 
 
@@ -97,13 +105,15 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def run(options: argparse.Namespace) -> int:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    # Until the policy is read for the first time, there is nothing to read again.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with listeners.bind(options.listen) as check, listeners.bind(options.admin) as admin:
-            return _run_loop(_serve(options, check, admin))
-    except listeners.AddressInUseError as error:
+        with serve_messages.heard(STANDARD_ERROR):
+            admitted = serve_admin.admission(options)
+            logs = serve_log.opened(options)
+            with listeners.bind(options.listen) as check, listeners.bind(options.admin) as admin:
+                return _run_loop(_serve(options, _Opened(check, admin, admitted, logs)))
+    except (listeners.AddressInUseError, AdmissionError, UnusableLogError) as error:
         print(f"extauthz: {error}", file=sys.stderr)
         return 1
 
@@ -118,60 +128,59 @@ def _run_loop(main: Coroutine[None, None, int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Surroundings:
-    """What checks depend on besides the policy."""
+class _Opened:
+    """What is there before anything is answered: a mistake in it keeps the server from starting."""
 
-    evidence: GatheredEvidence
-    directories: GatheredDirectories
-    pins: GatheredPins
-
-    async def ask(self, questions: Sequence[Question]) -> None:
-        """Ask responders and directories, all at once, and wait as long as a check may."""
-        lookups = [each for each in questions if isinstance(each, Lookup)]
-        inquiries = [each for each in questions if isinstance(each, Inquiry)]
-        await asyncio.gather(self.evidence.ask(inquiries), self.directories.ask(lookups))
+    check: socket.socket
+    admin: socket.socket
+    admitted: Admission
+    logs: DecisionLogs
 
 
-async def _serve(options: argparse.Namespace, check: socket.socket, admin: socket.socket) -> int:
-    async with (
-        GatheredEvidence(options.state) as evidence,
-        GatheredDirectories() as directories,
-        GatheredPins() as pins,
-    ):
-        return await _answer(options, check, admin, _Surroundings(evidence, directories, pins))
+async def _serve(options: argparse.Namespace, opened: _Opened) -> int:
+    with serve_tracing.opened(options) as tracing:
+        async with surroundings(options.state) as around, GatheredPins() as pins:
+            return await _answer(options, opened, around, pins, tracing)
 
 
 async def _answer(
     options: argparse.Namespace,
-    check: socket.socket,
-    admin: socket.socket,
-    around: _Surroundings,
+    opened: _Opened,
+    around: Surroundings,
+    pins: GatheredPins,
+    tracing: Sequence[Spans],
 ) -> int:
-    live = LivePolicy(options.policy, around.evidence, around.directories, around.pins)
+    logs, admitted = opened.logs, opened.admitted
+    live = LivePolicy(options.policy, around.evidence, around.directories, pins)
     stop = _on_signals(live)
     if not await live.reload():
         return 1
-    log = DecisionLog(sys.stdout.fileno())
-    reader, counters = RequestReader(), CheckCounters()
-    recorder = Recorder(counters, log)
+    reader, counters, history = RequestReader(), CheckCounters(), History()
+    recorder = Recorder(counters, logs, history, *tracing)
     checks = web.ServerRunner(
-        check_server(Checker(live, reader, recorder, around.ask, around.pins), options.allow_from),
+        check_server(Checker(live, reader, recorder, around.ask, pins), options.allow_from),
         shutdown_timeout=STOP_SECONDS,
     )
-    metrics = registry(
-        counters, live, reader, log, around.evidence, around.directories, around.pins
+    metrics = registry(counters, live, reader, logs, around.evidence, around.directories, pins)
+    for spans in tracing:
+        metrics.register(spans)
+    observed = Observed(live, around, recorder, logs, metrics, history)
+    operator = web.AppRunner(
+        admin_application(observed, admitted.rules, admitted.token),
+        access_log=None,
+        shutdown_timeout=ADMIN_STOP_SECONDS,
     )
-    operator = web.AppRunner(admin_application(live, recorder, metrics), access_log=None)
     tasks = [
         asyncio.create_task(watch(lambda: live.files, live.reload)),
         asyncio.create_task(remind(live)),
     ]
     try:
-        for runner, listener in ((operator, admin), (checks, check)):
+        for runner, listener in ((operator, opened.admin), (checks, opened.check)):
             await runner.setup()
             await web.SockSite(runner, listener).start()
-        where = _bound(check, options.listen), _bound(admin, options.admin)
+        where = _bound(opened.check, options.listen), _bound(opened.admin, options.admin)
         logger.info("answering checks on %s, operators on %s", *where)
+        serve_admin.tell(admitted, where[1])
         await stop.wait()
         logger.info("stopping: finishing the checks that run")
     finally:
@@ -180,8 +189,8 @@ async def _answer(
         await checks.cleanup()
         await operator.cleanup()
         recorder.flush()
-        # This waits for the log's reader; nobody else is left to wait for.
-        log.close()
+        # This waits for the logs' readers; nobody else is left to wait for.
+        logs.close()
     return 0
 
 

@@ -1,9 +1,9 @@
 """The check listener, over raw sockets: every octet is answered, refused and recorded."""
 
 import asyncio
-import json
 import os
 import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,15 +19,17 @@ from extauthz.decision import Question
 from extauthz.demo.authority import authority, name, user
 from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.gathered import GatheredEvidence
-from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.decision_log import DecisionLog, DecisionLogs
+from extauthz.observe.log_stream import LogStream
 from extauthz.observe.metrics import CheckCounters, registry
 from extauthz.observe.recorder import Recorder
 from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
-from extauthz.server import Checker, _is_allowed, check_server
+from extauthz.server import Checker, _is_allowed, _may_ask, check_server
 from extauthz.snapshot import Snapshot
 from extauthz.wire import xfcc
 from extauthz.wire.request import RequestReader
+from tests.decision_lines import checks_in
 
 CA = authority(name("CA"))
 ALICE = user(CA, "Alice", "alice@acme.example")
@@ -42,7 +44,7 @@ class Checks:
     port: int
     live: LivePolicy
     recorder: Recorder
-    log: DecisionLog
+    log: DecisionLogs
     path: Path
     metrics: object
 
@@ -65,7 +67,7 @@ class Checks:
     def records(self) -> list[dict[str, object]]:
         self.recorder.flush()
         self.log.close()
-        return [json.loads(line) for line in self.path.read_bytes().splitlines()]
+        return checks_in(self.path.read_bytes().splitlines())
 
 
 async def nobody(_: Sequence[Question]) -> None:
@@ -86,7 +88,8 @@ async def serving(directory: Path) -> AsyncIterator[Checks]:
     assert await live.reload()
     path = directory / "decisions"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    log, counters, reader = DecisionLog(descriptor), CheckCounters(), RequestReader()
+    log = DecisionLogs([DecisionLog(LogStream(descriptor, "stdout"))])
+    counters, reader = CheckCounters(), RequestReader()
     recorder = Recorder(counters, log)
     try:
         async with listening(Checker(live, reader, recorder, nobody, pins)) as port:
@@ -361,6 +364,30 @@ async def test_metrics_count_what_was_decided(checks: Checks) -> None:
 def test_only_loopback_and_who_was_named_may_ask(peer: str, allowed: bool) -> None:  # noqa: FBT001
     """CVE-2026-76835 (oauth2-proxy): not every peer is a trusted proxy."""
     assert _is_allowed(ip_address(peer), [ip_network("10.1.0.0/16")]) is allowed
+
+
+class Connection(asyncio.BaseTransport):
+    """What uvloop knows of a connection, when it is made."""
+
+    def __init__(self, family: socket.AddressFamily, peer: object) -> None:
+        super().__init__({"peername": peer, "socket": socket.socket(family)})
+
+
+@pytest.mark.parametrize(("family", "peer", "may"), [
+    (socket.AF_INET, ("127.0.0.1", 1), True), (socket.AF_INET, ("192.0.2.1", 1), False),
+    (socket.AF_INET6, ("fe80::1%eth0", 1, 0, 2), False), (socket.AF_INET6, ("::1", 1, 0, 0), True),
+    (socket.AF_INET, None, False), (socket.AF_INET6, None, False),
+    (socket.AF_UNIX, "", True), (socket.AF_UNIX, None, True),
+])  # fmt: skip
+def test_a_connection_that_was_reset_is_no_unix_socket(
+    family: socket.AddressFamily,
+    peer: object,
+    may: bool,  # noqa: FBT001
+) -> None:
+    """Of either, uvloop may know no address; who is not allowed can send a reset."""
+    connection = Connection(family, peer)
+    assert _may_ask(connection, []) is may
+    connection.get_extra_info("socket").close()
 
 
 async def test_policy_that_came_while_a_responder_was_asked_decides_and_is_recorded(

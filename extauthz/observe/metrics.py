@@ -17,12 +17,15 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from extauthz import __version__
 from extauthz.decision import Decision
 from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.findings import Reason
 from extauthz.observe.accounts import GatheredAccounts
-from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.decision_log import DecisionLogs
 from extauthz.observe.gathered import Gathered, cache_metrics
+from extauthz.observe.log_metrics import LogMetrics
 from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
 from extauthz.wire.request import RequestReader
@@ -38,7 +41,8 @@ class CheckCounters(Collector):
 
     def __init__(self) -> None:
         self._checks: Counter[tuple[str, str, str]] = Counter()
-        self._denials: Counter[tuple[str, str]] = Counter()
+        # Of a counter that appears with its first event, Prometheus does not see that event.
+        self._denials: Counter[tuple[str, str]] = Counter({("", Reason.INTERNAL_ERROR): 0})
         self._tolerated: Counter[tuple[str, str]] = Counter()
         self._signers: Counter[tuple[str, str, str]] = Counter()
         self._exempt: Counter[tuple[str, str]] = Counter()
@@ -119,6 +123,11 @@ class _PolicyGauges(Collector):
         self._live = live
 
     def collect(self) -> Iterator[Metric]:
+        build = GaugeMetricFamily(
+            "extauthz_build_info", "1, with the version of the server.", labels=["version"]
+        )
+        build.add_metric([__version__], 1)
+        yield build
         status = self._live.status
         yield GaugeMetricFamily(
             "extauthz_policy_last_reload_successful",
@@ -144,6 +153,14 @@ class _PolicyGauges(Collector):
             "Policies that have been in force since the start.",
             value=snapshot.generation,
         )
+        modes = GaugeMetricFamily(
+            "extauthz_subscription_info",
+            "1 for each subscription of the policy in force, with its mode.",
+            labels=["subscription", "mode"],
+        )
+        for subscription in snapshot.policy.subscriptions.values():
+            modes.add_metric([subscription.name, subscription.mode], 1)
+        yield modes
         yield from cache_metrics(
             "verified_certificates", "verified certificates", snapshot.verified
         )
@@ -172,11 +189,10 @@ class _PolicyGauges(Collector):
 
 
 class _EdgeGauges(Collector):
-    """Reads what the edge keeps and drops."""
+    """Reads what the edge keeps."""
 
-    def __init__(self, reader: RequestReader, log: DecisionLog) -> None:
+    def __init__(self, reader: RequestReader) -> None:
         self._reader = reader
-        self._log = log
 
     def collect(self) -> Iterator[Metric]:
         peers = self._reader.peers
@@ -188,18 +204,13 @@ class _EdgeGauges(Collector):
         yield GaugeMetricFamily(
             "extauthz_certificate_headers", "Certificate headers that are kept.", value=len(peers)
         )
-        yield CounterMetricFamily(
-            "extauthz_decision_log_dropped_lines",
-            "Lines of the decision log that were not written.",
-            value=self._log.dropped,
-        )
 
 
 def registry(  # noqa: PLR0913, PLR0917 (what there is to be seen)
     counters: CheckCounters,
     live: LivePolicy,
     reader: RequestReader,
-    log: DecisionLog,
+    logs: DecisionLogs,
     evidence: GatheredEvidence,
     directories: GatheredDirectories,
     pins: GatheredPins,
@@ -207,8 +218,8 @@ def registry(  # noqa: PLR0913, PLR0917 (what there is to be seen)
     """Everything that `/metrics` shows of one server."""
     metrics = CollectorRegistry()
     collectors = (
-        counters, _PolicyGauges(live), _EdgeGauges(reader, log), Gathered(evidence),
-        GatheredAccounts(live, directories, pins),
+        counters, _PolicyGauges(live), _EdgeGauges(reader), LogMetrics(logs),
+        Gathered(evidence), GatheredAccounts(live, directories, pins),
     )  # fmt: skip
     for collector in collectors:
         metrics.register(collector)

@@ -1,23 +1,16 @@
 """How fast is a check? `make bench`.
 
 Everything is a ratio against the floor (see `floor.py`), which is loaded with the same requests in
-the same run, in turn with extauthz: A B A B. The medians are printed. Each server has processor 0
-for itself and wrk has processor 1, so that requests/s say what one processor can do.
+the same run, in turn with extauthz: A B A B. The medians are printed. `wrk.py` says how.
 """
 
 import argparse
 import contextlib
-import os
-import re
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +19,18 @@ import big_list
 import directories
 import first_sight
 import logins
+import observing
+import report as reports
+from wrk import (
+    CONNECTIONS,
+    HOST,
+    check_metrics,
+    floor,
+    load,
+    median,
+    on_processor,
+    peak_mb,
+)
 
 from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
@@ -39,24 +44,10 @@ from extauthz.snapshot import Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors
 from extauthz.wire import xfcc
 
-HOST = "127.0.0.1"
 FLOOR, CHECK, ADMIN = 19100, 19000, 19001
-CONNECTIONS = 16
-TICKS = os.sysconf("SC_CLK_TCK")
 
 CA = authority(name("Bench CA", "Bench"))
 ALICE = user(CA, "Alice", "alice@s0.example")
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One load of one server."""
-
-    rate: float
-    p50_us: float
-    p99_us: float
-    cpu_us: float
-    """Processor time of the server for one request."""
 
 
 def main() -> int:
@@ -69,6 +60,7 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="extauthz-bench-") as directory:
         through_http(Path(directory), options.seconds, options.rounds)
+        observing.cost(Path(directory), options.seconds, options.rounds)
     first_sight.chains()
     first_sight.lists()
     first_sight.hostile()
@@ -77,6 +69,7 @@ def main() -> int:
     scaling()
     directories.cost()
     account_file.cost()
+    reports.speed(10_000_000)
     return 0
 
 
@@ -87,14 +80,14 @@ def through_http(directory: Path, seconds: int, rounds: int) -> None:
     policy.write_text(logins.policy(f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"))
     print(f"Checks over HTTP: {rounds} rounds of {seconds} s, {CONNECTIONS} connections, medians\n")
     print(f"{'':30}{'requests/s':>12}{'p50 µs':>10}{'p99 µs':>10}{'CPU µs':>10}{'peak MB':>10}")
-    with servers(directory, policy) as (floor, extauthz):
+    with servers(directory, policy) as (yes, extauthz):
         for label, asked in logins.REQUESTS.items():
             script = logins.write_script(directory, label, asked, ALICE)
             pairs = [
-                (load(floor, FLOOR, script, seconds), load(extauthz, CHECK, script, seconds))
+                (load(yes, FLOOR, script, seconds), load(extauthz, CHECK, script, seconds))
                 for _ in range(rounds)
             ]
-            for who, program, index in (("floor", floor, 0), ("extauthz", extauthz, 1)):
+            for who, program, index in (("floor", yes, 0), ("extauthz", extauthz, 1)):
                 of = [pair[index] for pair in pairs]
                 print(
                     f"{f'{who}, {label}':30}{median(m.rate for m in of):12,.0f}"
@@ -108,56 +101,16 @@ def through_http(directory: Path, seconds: int, rounds: int) -> None:
 
 @contextlib.contextmanager
 def servers(directory: Path, policy: Path) -> Iterator[tuple[Program, Program]]:
-    on_one = [sys.executable]
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > 1:
-        on_one = ["taskset", "-c", "0", sys.executable]
-    floor = [*on_one, str(Path(__file__).with_name("floor.py")), str(FLOOR)]
-    serve = [*on_one, "-m", "extauthz", "serve", "--policy", str(policy)]
+    serve = [*on_processor(0), sys.executable, "-m", "extauthz", "serve", "--policy", str(policy)]
     serve += ["--listen", f"{HOST}:{CHECK}", "--admin", f"{HOST}:{ADMIN}"]
-    with Program("floor", floor, directory) as a, Program("extauthz", serve, directory) as b:
+    with (
+        Program("floor", floor(FLOOR), directory) as a,
+        Program("extauthz", serve, directory) as b,
+    ):
         wait_until(a, HOST, FLOOR)
         wait_until(b, HOST, CHECK)
         yield a, b
-        with urllib.request.urlopen(f"http://{HOST}:{ADMIN}/metrics") as response:
-            metrics = response.read().decode()
-        # A bench of refusals, or one whose log is dropped, would measure something else.
-        assert 'decision="deny"' not in metrics
-        assert "extauthz_decision_log_dropped_lines_total 0.0" in metrics
-
-
-def load(program: Program, port: int, script: Path, seconds: int) -> Measured:
-    before = cpu_seconds(program)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script)]
-    if shutil.which("taskset") and (os.cpu_count() or 1) > 1:
-        command = ["taskset", "-c", "1", *command]
-    done = subprocess.run(
-        [*command, f"http://{HOST}:{port}/"], check=True, capture_output=True, text=True
-    )
-    said = done.stdout
-    assert "Non-2xx" not in said, said
-    count = int(re.search(r"(\d+) requests in", said)[1])  # type: ignore[index]
-    return Measured(
-        rate=float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),  # type: ignore[index]
-        p50_us=latency_us(said, "50%"),
-        p99_us=latency_us(said, "99%"),
-        cpu_us=(cpu_seconds(program) - before) * 1e6 / count,
-    )
-
-
-def latency_us(said: str, percentile: str) -> float:
-    found = re.search(rf"{percentile}\s+([\d.]+)(us|ms|s)", said)
-    assert found is not None, said
-    return float(found[1]) * {"us": 1, "ms": 1e3, "s": 1e6}[found[2]]
-
-
-def cpu_seconds(program: Program) -> float:
-    fields = Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def peak_mb(program: Program) -> float:
-    status = Path(f"/proc/{program.pid}/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1000  # type: ignore[index]
+        check_metrics(ADMIN)
 
 
 def scaling() -> None:
@@ -208,10 +161,6 @@ def address(text: str) -> EmailAddress:
     parsed = EmailAddress.parse(text)
     assert parsed is not None
     return parsed
-
-
-def median(values: Iterator[float]) -> float:
-    return statistics.median(values)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def _run(repository: Path, port: int, *, once: bool) -> int:
         print("terminal, try the curl lines above, or change demo/policy.yaml: it takes effect")
         print(f"within a second. For a browser, import certs/alice.p12 (password: "
               f"{certificates.PASSWORD}).")  # fmt: skip
+        print(f"Who came in and who did not, and why: http://{LOOPBACK}:{ADMIN}/")
         print("\nThe decisions, as they happen:")
         for decision in decisions:
             if decision is not None:
@@ -130,14 +131,15 @@ def _running(repository: Path, logs: Path, port: int) -> Iterator[_Decisions]:
 
 
 def _decisions(extauthz: Program) -> _Decisions:
-    """The lines of the decision log, as they come; None where none came for a moment."""
+    """The decision log's checks, as they come; None where none came for a moment."""
     with extauthz.stdout.open() as log:
         begun = ""
         while True:
             begun += log.readline()
             if begun.endswith("\n"):
-                yield json.loads(begun)
-                begun = ""
+                record, begun = json.loads(begun), ""
+                if record["record"] == "check":
+                    yield record
             elif not extauthz.is_running:
                 raise NotStartedError(f"extauthz has ended:\n{extauthz.last_words()}")
             else:

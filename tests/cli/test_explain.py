@@ -353,7 +353,7 @@ def test_policy_with_a_mistake_decides_nothing(company: Company, extauthz_here: 
 
 def test_foreign_text_steers_no_terminal(acme: Company, extauthz_here: Run) -> None:
     """Subjects and logins are made printable, wherever they stand."""
-    hostile = user(acme.ca, "\x1b[2J\x1b]0;pwned\x07\u202egpj", "\x1b[1mbold@acme.example")
+    hostile = user(acme.ca, "\x1b[2J\x1b]0;pwned\x07\u202egpj", "\x1bbold@acme.example")
     (acme.directory / "hostile.pem").write_text(hostile.pem)
     done = extauthz_here(
         "explain", "--policy", acme.policy, "--host", "acme.example.com",

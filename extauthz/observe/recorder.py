@@ -104,4 +104,9 @@ class Recorder:
             or not sightings.is_due(peer, entry.time)
         ):
             return []
-        return [certificate_line(peer, entry.time)]
+        try:
+            return [certificate_line(peer, entry.time)]
+        except Exception:
+            # Checks are recorded without it; what lacks is that they can be decided anew.
+            logger.critical("a certificate could not be recorded, by a bug", exc_info=True)
+            return []

@@ -1,6 +1,7 @@
 """The recorder: each check is counted, written and shown, in order, and a bug costs no line."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,6 +69,26 @@ async def recorded(recorder: Recorder, logs: DecisionLogs, *entries: Entry) -> N
         recorder.record(each)
     recorder.flush()
     logs.close()
+
+
+class Unwritable:
+    def public_bytes(self, encoding: object) -> bytes:
+        raise ValueError("it was read, and cannot be written")
+
+
+async def test_a_certificate_that_cannot_be_written_loses_no_check(
+    path: Path, logs: DecisionLogs
+) -> None:
+    """Nor those that are recorded with it."""
+    broken = entry("broken")
+    assert broken.request is not None
+    assert isinstance(broken.request.peer, PeerCertificate)
+    peer = replace(broken.request.peer, parsed=Unwritable())  # type: ignore[arg-type]
+    broken = broken._replace(request=broken.request._replace(peer=peer))
+    others = entry("before", None), entry("after", None)
+    await recorded(Recorder(CheckCounters(), logs), logs, others[0], broken, others[1])
+
+    assert ids_in(records_of(path)) == ["before", "broken", "after"]
 
 
 async def test_a_check_is_behind_the_record_of_its_certificate(

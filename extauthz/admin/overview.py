@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from extauthz import charts
+from extauthz.admin.endings import Endings, endings
 from extauthz.admin.observed import Observed
 from extauthz.admin.pacing import Pace
 from extauthz.admin.standing import Level, Notice, notices
@@ -64,6 +65,7 @@ class Overview:
     """Checks for hosts of no subscription."""
     others: Counts
     """Checks of subscriptions that are not counted one by one."""
+    endings: Endings
 
 
 def overview(observed: Observed, now: datetime, asked: str, page: int) -> Overview:
@@ -102,6 +104,7 @@ def overview(observed: Observed, now: datetime, asked: str, page: int) -> Overvi
         pages=pages,
         nobodys=Counts() if nobodys is None else total(nobodys.hours(now)),
         others=total(tallies.others.hours(now)),
+        endings=endings(observed, now, pace),
     )
 
 

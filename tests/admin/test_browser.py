@@ -128,7 +128,7 @@ def test_every_page_is_in_order(
         assert paper == ("rgb(20, 25, 31)" if dark else "rgb(255, 255, 255)")
 
 
-@pytest.mark.parametrize("name", ["overview", "acme", "try"])
+@pytest.mark.parametrize("name", ["overview", "acme", "tolerated", "refused", "try"])
 def test_the_keyboard_reaches_everything(
     browser: Browser, operator: Operator, paths: Mapping[str, str], name: str
 ) -> None:

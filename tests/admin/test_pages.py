@@ -119,6 +119,18 @@ class TestOverview:
         assert page.count("<details>") == 2
         assert re.search(r"</time></th><td class=\"n\">\d+</td>", page)
 
+    def test_it_says_how_old_certificates_and_lists_are_and_when_they_end(
+        self, operator: Operator
+    ) -> None:
+        """Of all subscriptions, the first to end first, whether or not they are in trouble."""
+        rows = [row for row in rows_of(operator.page("/")) if re.search("Signing cert|CRL", row)]
+        kinds = {re.search("Signing certificate|CRL", row)[0] for row in rows}  # type: ignore[index]
+        assert kinds == {"Signing certificate", "CRL"}
+        ends = [re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row)[-1] for row in rows]
+        assert ends == sorted(ends)
+        assert any("acme-ca.pem Signing certificate acme" in row for row in rows)
+        assert any("Good in 3" in row for row in rows if "Signing certificate audited" in row)
+
     def test_it_says_where_the_decision_log_goes(self, operator: Operator) -> None:
         """And how many lines were written and dropped."""
         words = Seen(operator.page("/")).words
@@ -453,7 +465,10 @@ def test_before_the_first_check_the_pages_say_so(world: World, serving: Serving)
         operator = operator_of(server)
         page = operator.page("/?page=20")
         assert "There were no checks." in page
-        assert len(rows_of(page)) == 100
+        rows = rows_of(page)
+        assert len([row for row in rows if re.match(r"s\d{4} ", row)]) == 100
+        assert len([row for row in rows if "Signing certificate" in row]) == 20
+        assert "1,980 more are on the pages of their subscriptions" in page
         assert "s1999" in page
         assert len(page) < 200_000
         for asked, shown in (("999", 20), ("-5", 1), ("x", 1), ("9" * 99, 1)):

@@ -21,7 +21,8 @@ T = TypeVar("T")
 _DESCRIPTION = """\
 Say why a request passes or not: each check in order, what was compared, what
 mends it, and the answer that the client gets. The request is one that you
-describe (--policy), or one that was decided (REQUEST_ID and --log).
+describe (--policy), or one that was decided (REQUEST_ID and --log; with
+--policy, too, its answer is told).
 """
 _EXAMPLES = """\
   extauthz explain --policy policy.yaml --host acme.example.com --login alice \\
@@ -99,9 +100,15 @@ def run(options: argparse.Namespace) -> int:
                      "path", "method", "client")
         if getattr(options, name) is not None
     ]  # fmt: skip
-    if options.policy is None:
-        if described:
-            options.fail(f"{described[0]} is for a request that you describe: give --policy, too")
+    is_recorded = options.request_id is not None or options.log is not None
+    others = [option for option in described if option != "--policy"]
+    if is_recorded and others:
+        options.fail(
+            f"{others[0]} is for a request that you describe, REQUEST_ID and --log are not"
+        )
+    if is_recorded or options.policy is None:
+        if others:
+            options.fail(f"{others[0]} is for a request that you describe: give --policy, too")
         if options.request_id is None and options.log is None:
             options.fail("give --policy and --host, or a REQUEST_ID and --log")
         if options.request_id is None:
@@ -109,8 +116,6 @@ def run(options: argparse.Namespace) -> int:
         if options.log is None:
             options.fail("give --log FILE, where the request is to be looked for")
         return explain_log.run(options)
-    if options.request_id is not None or options.log is not None:
-        options.fail("--policy is for a request that you describe, REQUEST_ID and --log are not")
     if options.host is None:
         options.fail("give --host: it says whose request it is")
     if options.login_source is not None and options.login is None:

@@ -1,4 +1,8 @@
-"""`extauthz explain REQUEST_ID --log FILE`: a decision that was recorded."""
+"""`extauthz explain REQUEST_ID --log FILE`: a decision that was recorded.
+
+A record does not hold what the client was answered: that is the policy's `denial`, and is told
+where the policy is given.
+"""
 
 import argparse
 import json
@@ -6,11 +10,15 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 
+from extauthz.cli.explain_policy import policy_of
 from extauthz.cli.explained import Style, as_json, lines, paragraph
+from extauthz.cli.explained_answers import Answer, answer_lines, answers_json, answers_of
 from extauthz.explanation import Explanation, explain
 from extauthz.files import FileProblemError
+from extauthz.policy import DEFAULT_DENIAL, Policy
 from extauthz.policyfile.problems import counted
 from extauthz.quoting import printable, quoted
+from extauthz.records.line import CheckRecord
 from extauthz.records.reading import MAX_FOUND, Search, search
 from extauthz.redaction import PREFIX
 
@@ -19,6 +27,9 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace) -> int:
     request_id = options.request_id.strip()
+    policy = None
+    if options.policy is not None and (policy := policy_of(options.policy)) is None:
+        return 2
     try:
         found = search(options.log, request_id)
     except FileProblemError as error:
@@ -26,9 +37,9 @@ def run(options: argparse.Namespace) -> int:
         return 2
     explanations = [explain(record) for record in found.checks]
     if options.json:
-        print(json.dumps(_report(request_id, explanations, found), indent=2))
+        print(json.dumps(_report(request_id, explanations, found, policy), indent=2))
     elif explanations:
-        for line in _text(request_id, explanations, found, Style.of_output()):
+        for line in _text(request_id, explanations, found, policy, Style.of_output()):
             print(line)
     else:
         print(_not_found(request_id, found), file=sys.stderr)
@@ -38,7 +49,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _text(
-    request_id: str, explanations: list[Explanation], found: Search, style: Style
+    request_id: str,
+    explanations: list[Explanation],
+    found: Search,
+    policy: Policy | None,
+    style: Style,
 ) -> Iterator[str]:
     if len(explanations) > 1:
         more = " or more" if len(explanations) >= MAX_FOUND else ""
@@ -54,6 +69,13 @@ def _text(
         yield from paragraph(f"{request_id}, {time}", style)
         yield ""
         yield from lines(explanation, style)
+        answers = _answers(record, policy)
+        if answers is not None:
+            yield from answer_lines(answers, style)
+        elif policy is not None:
+            yield from paragraph("The policy has no such subscription any more.", style)
+        elif not record.allowed:
+            yield from paragraph("With --policy FILE its answer is shown, too.", style)
         if record.redacted:
             yield from paragraph(
                 f"Hidden in this log: {', '.join(record.redacted)}. Such a value reads"
@@ -83,10 +105,35 @@ def _doubts(found: Search) -> Iterator[str]:
         yield f"{quoted(name)} is damaged, and was read in part"
 
 
-def _report(request_id: str, explanations: list[Explanation], found: Search) -> dict[str, object]:
+def _answers(record: CheckRecord, policy: Policy | None) -> list[Answer] | None:
+    """What the client gets under a policy; none where the service answers, None if unknown."""
+    if record.allowed:
+        return []
+    if policy is None:
+        return None
+    denial = DEFAULT_DENIAL
+    if record.subscription is not None:
+        subscription = policy.subscriptions.get(record.subscription)
+        if subscription is None:
+            return None
+        denial = subscription.denial
+    return answers_of(denial, record.request_id or "")
+
+
+def _answer_json(record: CheckRecord, policy: Policy | None) -> list[dict[str, object]] | None:
+    answers = _answers(record, policy)
+    return None if answers is None else answers_json(answers)
+
+
+def _report(
+    request_id: str, explanations: list[Explanation], found: Search, policy: Policy | None
+) -> dict[str, object]:
     return {
         "request_id": request_id,
-        "found": [as_json(explanation) for explanation in explanations],
+        "found": [
+            {**as_json(explanation), "answer": _answer_json(explanation.record, policy)}
+            for explanation in explanations
+        ],
         "searched": {
             "files": found.files,
             "lines": found.lines,

@@ -10,11 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aiohttp import hdrs
-
 from extauthz.accounts import Accounts
 from extauthz.certificate import PeerCertificate
 from extauthz.cli.explained import Style, as_json, lines, paragraph
+from extauthz.cli.explained_answers import Answer, answer_lines, answers_json, answers_of
 from extauthz.files import FileProblemError
 from extauthz.findings import Finding
 from extauthz.lookup import AccountFile
@@ -26,12 +25,8 @@ from extauthz.trial import claims, peer_file
 from extauthz.trial.claims import Claim
 from extauthz.trial.tried import Tried, tried
 from extauthz.trial.written import WrittenError
-from extauthz.wire.answer import HTML, JSON, PLAIN, denied
 
 __all__ = ["policy_of", "run"]
-
-MAX_BODY_LINES = 12
-"""How many lines of a body are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,7 @@ def _text(outcome: _Outcome, style: Style) -> Iterator[str]:
     first, demanded = outcome.tried, outcome.demanded
     yield from lines(first.explanation, style)
     if demanded is None:
-        yield from _answer_text(first, style)
+        yield from answer_lines(_answers(first), style)
     else:
         yield ""
         yield "If certificates were demanded of this user:"
@@ -138,70 +133,29 @@ def _text(outcome: _Outcome, style: Style) -> Iterator[str]:
             yield from lines(demanded.explanation, style)
         else:
             yield from paragraph(demanded.explanation.verdict, style)
-        yield from _answer_text(demanded, style)
+        yield from answer_lines(_answers(demanded), style)
     if outcome.notes:
         yield ""
     for note in outcome.notes:
         yield from paragraph(f"Note: {note}", style, "", "      ")
 
 
-def _answer_text(tried: Tried, style: Style) -> Iterator[str]:
-    for answer in _answers(tried):
-        yield from paragraph(f"{answer.status}, {answer.content_type}", style, "    ", "      ")
-        if answer.is_page:
-            text = "a page with the same words, for browsers; --json has it"
-            yield from paragraph(text, style, "      ", "      ")
-            continue
-        body = answer.body.splitlines()
-        for line in body[:MAX_BODY_LINES]:
-            yield "      " + printable(line)
-        if len(body) > MAX_BODY_LINES:
-            yield f"      … ({len(body) - MAX_BODY_LINES} more lines; --json has them)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What a client gets who is refused."""
-
-    status: int
-    content_type: str
-    body: str
-    is_page: bool
-    """Whether it is our own page for browsers."""
-
-
-def _answers(tried: Tried) -> list[_Answer]:
-    """The answers to clients that accept this or that; none when the service answers."""
+def _answers(tried: Tried) -> list[Answer]:
+    """What the client gets; none where the service answers."""
     decision = tried.decision
     if decision.allowed:
         return []
     subscription = decision.subscription
-    denial = DEFAULT_DENIAL if subscription is None else subscription.denial
-    answers: list[_Answer] = []
-    for accept in (PLAIN, HTML, JSON) if denial.content_type is None else (PLAIN,):
-        response = denied(denial, accept)
-        body = response.body if isinstance(response.body, bytes) else b""
-        content_type = response.headers[hdrs.CONTENT_TYPE]
-        is_page = accept == HTML
-        answers.append(_Answer(response.status, content_type, body.decode(), is_page))
-    return answers
+    return answers_of(DEFAULT_DENIAL if subscription is None else subscription.denial)
 
 
 def _report(outcome: _Outcome) -> dict[str, object]:
     demanded = outcome.demanded
     return {
         **as_json(outcome.tried.explanation),
-        "answer": _answer_json(outcome.tried),
+        "answer": answers_json(_answers(outcome.tried)),
         "if_demanded": None
         if demanded is None
-        else {**as_json(demanded.explanation), "answer": _answer_json(demanded)},
+        else {**as_json(demanded.explanation), "answer": answers_json(_answers(demanded))},
         "notes": outcome.notes,
     }
-
-
-def _answer_json(tried: Tried) -> list[dict[str, object]]:
-    """What the client gets; nothing where the service answers."""
-    return [
-        {"status": answer.status, "content_type": answer.content_type, "body": answer.body}
-        for answer in _answers(tried)
-    ]

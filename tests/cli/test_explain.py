@@ -304,7 +304,8 @@ def test_certificate_that_cannot_be_read_is_the_servers_finding(
     [
         ([], "give --policy and --host, or a REQUEST_ID and --log"),
         (["--host", "acme.example.com"], "give --policy, too"),
-        (["--policy", "p", "id"], "REQUEST_ID and --log are not"),
+        (["--policy", "p", "id"], "give --log FILE"),
+        (["--policy", "p", "--host", "a", "id"], "REQUEST_ID and --log are not"),
         (["--policy", "p"], "give --host"),
         (["id"], "give --log FILE"),
         (["--log", "a", "id"], "give the REQUEST_ID before --log"),
@@ -413,6 +414,36 @@ ASKED: dict[str, tuple[str, str, str | None, str | None, str | None]] = {
     "nobody": ("acme.example.org", "/", "alice", "alice", None),
 }
 """Host, path, login, certificate and client of requests, by their ids."""
+
+
+def test_answer_of_a_recorded_decision_is_that_of_the_policy_that_is_given(
+    requests_and_log: tuple[Company, Path], extauthz_here: Run, tmp_path: Path
+) -> None:
+    """With its request id; without a policy it is not known, and said how to get it."""
+    company, log = requests_and_log
+
+    def answer(request_id: str, *more: str | Path) -> list[dict[str, Any]] | None:
+        done = extauthz_here("explain", request_id, "--json", "--log", log, *more)
+        (found,) = json.loads(done.stdout)["found"]
+        given: list[dict[str, Any]] | None = found["answer"]
+        return given
+
+    plain, page, machine = answer("other-account", "--policy", company.policy) or []
+    assert (plain["status"], plain["body"]) == (403, "Invalid user credentials\n")
+    assert "<code" in page["body"]
+    assert json.loads(machine["body"])["request_id"] == "other-account"
+    assert len(answer("nobody", "--policy", company.policy) or []) == 3
+    assert answer("right", "--policy", company.policy) == answer("audit") == []
+    assert answer("other-account") is None
+
+    text = extauthz_here("explain", "other-account", "--log", log)
+    assert "With --policy FILE its answer is shown, too." in text.stdout
+    text = extauthz_here("explain", "other-account", "--log", log, "--policy", company.policy)
+    assert (text.returncode, "403, application/json" in text.stdout) == (1, True)
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("subscriptions: 1")
+    refused = extauthz_here("explain", "other-account", "--log", log, "--policy", wrong)
+    assert (refused.returncode, refused.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("request_id", ASKED)

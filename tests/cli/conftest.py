@@ -223,11 +223,15 @@ class Server:
         self.signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
-    def decisions(self) -> list[dict[str, Any]]:
-        """The decision log so far. Every line is whole."""
+    def lines(self) -> list[str]:
+        """The lines of the decision log so far. Each is whole."""
         text = self._out.read_text()
         assert text == "" or text.endswith("\n")
-        return checks_in(text.removesuffix("\n").split("\n") if text else [])
+        return text.split("\n")[:-1]
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """The checks in the decision log so far."""
+        return checks_in(self.lines())
 
 
 @pytest.fixture(scope="session")

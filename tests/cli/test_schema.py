@@ -1,13 +1,17 @@
 """`extauthz schema`: what an editor knows of the policy file."""
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.cli.conftest import extauthz
+from tests.cli.conftest import Company, Server, extauthz
+
+Serving = Callable[..., AbstractContextManager[Server]]
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +94,21 @@ def test_it_refuses_mistakes(validator: Draft202012Validator, right: str, wrong:
     """An editor underlines what the loader would refuse for its shape."""
     assert EVERYTHING.count(right) == 1
     assert not validator.is_valid(yaml.safe_load(EVERYTHING.replace(right, wrong)))
+
+
+def test_it_describes_a_line_of_the_decision_log(company: Company, serving: Serving) -> None:
+    """Each line that a server writes: checks that pass and that do not, and certificates."""
+    done = extauthz("schema", "decision")
+    assert (done.returncode, done.stderr) == (0, "")
+    validator = Draft202012Validator(json.loads(done.stdout))
+    with serving(company.policy) as server:
+        assert [server.check(company.alice), server.check(), server.check(host="x.example")] == [
+            200, 403, 403,
+        ]  # fmt: skip
+        server.stop()
+        lines = [json.loads(line) for line in server.lines()]
+
+    assert [line["record"] for line in lines] == ["certificate", "check", "check", "check"]
+    for line in lines:
+        validator.validate(line)
+        assert not validator.is_valid({**line, "schema": 2})

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -354,6 +355,29 @@ async def test_metrics_count_what_was_decided(checks: Checks) -> None:
         "extauthz_policy_last_reload_successful 1.0",
     ):
         assert line in text
+
+
+async def test_no_request_makes_a_series_of_metrics(checks: Checks) -> None:
+    """Whatever hosts, methods, paths, logins and user agents strangers come with."""
+
+    def series() -> set[str]:
+        checks.recorder.flush()
+        text = generate_latest(checks.metrics).decode()  # type: ignore[arg-type]
+        return {line.rpartition(" ")[0] for line in text.splitlines() if line[:1] != "#"}
+
+    await checks.say(get(host="x.example") + get() + get(XFCC), 3)
+    before = series()
+    for number in range(100):
+        login = b64encode(f"stranger{number}:x".encode()).decode()
+        await checks.say(
+            get(
+                f"user-agent: agent{number}", f"authorization: Basic {login}",
+                f"x-extauthz-client-address: 192.0.2.{number}", f"x-request-id: id{number}",
+                host=f"host{number}.example", path=f"/check/path{number}",
+            )
+        )  # fmt: skip
+        await checks.say(get(f"user-agent: agent{number}", path=f"/check/{number}"))
+    assert series() == before
 
 
 @pytest.mark.parametrize(("peer", "allowed"), [

@@ -1,7 +1,10 @@
 """`extauthz report`, as a user runs it."""
 
+import contextlib
 import gzip
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,6 +215,31 @@ def test_mistakes_are_said(
     assert message in said
     assert "Traceback" not in said
     assert done.returncode == status or (status, done.returncode) == (0, 3)
+
+
+def test_progress_is_shown_to_whoever_looks_at_a_terminal_and_to_nobody_else(log: Path) -> None:
+    """On standard error; the report itself is the same."""
+    command = [sys.executable, "-m", "extauthz", "report", str(log), "--json"]
+    command += ["--as-of", "2026-11-24"]
+    controlling, terminal = pty.openpty()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "TERM": "xterm"}
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        # Linux says so (EIO) when nobody has the terminal open any more.
+        with contextlib.suppress(OSError):
+            while octets := os.read(controlling, 4096):
+                shown += octets
+        assert process.stdout is not None
+        seen = json.loads(process.stdout.read())
+    os.close(controlling)
+    unseen = subprocess.run(command, capture_output=True, check=False, timeout=60)
+
+    assert b"Reading the decision logs" in shown
+    assert b"%" in shown
+    assert unseen.stderr == b""
+    assert seen == json.loads(unseen.stdout)
 
 
 def test_missing_engine_is_told(log: Path) -> None:

@@ -33,7 +33,7 @@ _EXAMPLES = """\
   zcat old.gz | extauthz report - --json
   extauthz report /var/log/extauthz --what-if new-policy.yaml
 
-Exit status: 0 when nobody would be refused, 3 when somebody would, 1 when nothing could be read,
+Exit status: 0 when every subscription is ready, 3 when one is not, 1 when nothing could be read,
 2 for wrong options or a policy with errors. With --what-if it is 3, too, when the other policy
 would refuse a check that passed, and 1 when it could decide none of them.
 """

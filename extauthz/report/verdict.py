@@ -1,7 +1,7 @@
 """Whether a subscription can be enforced, in one word and in one sentence. Pure.
 
-It is ready when nobody would be refused who tally, and somebody passed. Who is known tally. Who
-is not may be a scanner, and may be a user whose session began before the log did: it tally when
+It is ready when nobody would be refused who counts, and somebody passed. Who is known counts. Who
+is not may be a scanner, and may be a user whose session began before the log did: it counts when
 it was let pass and came over an hour or longer.
 """
 
@@ -15,7 +15,7 @@ from extauthz.report.model import Readiness
 __all__ = ["REGULAR", "Tally", "readiness", "verdict"]
 
 REGULAR: Final = timedelta(hours=1)
-"""Between first and last check of a caller that is not known and tally."""
+"""Between first and last check of a caller that is not known and yet counts."""
 
 
 @dataclass(frozen=True, slots=True)

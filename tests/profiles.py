@@ -30,6 +30,15 @@ POLICY = x509.ObjectIdentifier("1.3.6.1.4.1.99999.2")
 MARK = x509.ObjectIdentifier("1.3.6.1.4.1.99999.1")
 
 
+def tlv(tag: int, content: bytes) -> bytes:
+    """An element of DER, of less than 64 KiB."""
+    size = len(content)
+    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
+    if 128 <= size < 256:
+        length = bytes([0x81, size])
+    return bytes([tag]) + length + content
+
+
 def other_name(kind: x509.ObjectIdentifier, text: str) -> x509.OtherName:
     return x509.OtherName(kind, asn1.encode_der(text))
 

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 __all__ = ["NotStartedError", "Program", "is_free", "wait_until"]
@@ -34,12 +33,7 @@ class Program:
         self.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -96,7 +90,7 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def wait_until(program: Program, host: str, port: int, seconds: float = 20.0) -> None:
+def wait_until(program: Program, host: str, port: int, seconds: float = 60.0) -> None:
     """Wait until a program accepts connections. Raises NotStartedError when it does not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and program.is_running:

@@ -2,7 +2,6 @@
 
 import http.client
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ class Operator:
         if self.where.startswith("unix:"):
             connection = UnixConnection(Path(self.where.removeprefix("unix:")))
         else:
-            connection = http.client.HTTPConnection(self.where, timeout=20)
+            connection = http.client.HTTPConnection(self.where, timeout=60)
         fields = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.request(method, path, body=body, headers=fields)
@@ -69,14 +68,10 @@ def operator_of(server: Server) -> Operator:
 
 def counts(server: Server) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """Everything that the server counts, once its log is written."""
-    before: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
-    while True:
-        found = server.metrics()
-        now = {name: found[name] for name in found if name[0].startswith("extauthz_")}
-        if now == before:
-            return now
-        before = now
-        time.sleep(0.1)
+    waiting = "extauthz_decision_log_waiting_bytes"
+    server.eventually(lambda: server.metric(waiting, destination="stdout") == 0)
+    found = server.metrics()
+    return {name: found[name] for name in found if name[0].startswith("extauthz_")}
 
 
 @pytest.fixture(scope="session")

@@ -93,10 +93,10 @@ def test_anything_else_is_no_form(content_type: str, body: bytes) -> None:
 )  # fmt: skip
 def test_no_body_takes_long(content_type: str, body: bytes) -> None:
     """Anybody may send one to the login, and checks wait for it."""
-    began = time.process_time()
+    began = time.thread_time()
     with suppress(ValueError):
         fields_of(content_type, body)
-    assert time.process_time() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 @settings(max_examples=200, deadline=None)

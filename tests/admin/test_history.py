@@ -242,7 +242,8 @@ class TestHistory:
 
 def _seconds(history: History, each: Entry, line: bytes) -> Iterator[float]:
     for _ in range(5):
-        began = time.perf_counter()
+        # Not by the clock: this thread may have to wait for the processor.
+        began = time.thread_time()
         for _ in range(2_000):
             history.saw(each, line)
-        yield time.perf_counter() - began
+        yield time.thread_time() - began

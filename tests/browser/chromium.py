@@ -18,6 +18,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Dialog,
     Error,
+    Locator,
     Page,
     Request,
     sync_playwright,
@@ -28,6 +29,7 @@ __all__ = [
     "DESKTOP",
     "PHONE",
     "Visit",
+    "follow",
     "require_chromium",
     "running_chromium",
     "visit",
@@ -42,11 +44,12 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--no-proxy-server",  # the machine's proxy knows nothing of a test's server
 )
 DESKTOP = (1200, 900)
 PHONE = (390, 844)
-PATIENCE = 10_000.0
-"""How long a page may take for what it is asked, in milliseconds."""
+PATIENCE = 60_000.0
+"""How long a page, or Chromium's start, may take on a busy machine, in milliseconds."""
 
 
 def require_chromium() -> None:
@@ -75,6 +78,7 @@ def running_chromium(
             executable_path=CHROMIUM,
             args=[*ARGUMENTS, *arguments],
             env={**os.environ, "HOME": str(home or empty)},
+            timeout=PATIENCE,
         )
         try:
             yield browser
@@ -92,6 +96,15 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
     """Warnings and errors of the console (a policy that was broken, a script that failed), and
     dialogs that opened."""
+
+
+def follow(link: Locator) -> None:
+    """Click on what leads to another page, and wait for that.
+
+    What is asked of a page right after a click may still be answered by the one before.
+    """
+    with link.page.expect_navigation():
+        link.click()
 
 
 @contextmanager

@@ -41,15 +41,19 @@ subscriptions:
 def managed() -> None:
     """The browser's policy is there. Several test runs may put the same one."""
     path = POLICIES / "extauthz-tests.json"
+    if path.exists() and json.loads(path.read_text()) == SELECTS:
+        return
     try:
         POLICIES.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(SELECTS))
-    except PermissionError:
-        if not path.exists() or json.loads(path.read_text()) != SELECTS:
-            message = f"to select certificates without a click, {path} has to be written"
-            if os.environ.get("CI"):
-                pytest.fail(message)
-            pytest.skip(message)
+        # Another run's Chromium reads every file of the directory, at any time.
+        new = POLICIES.with_name(f"extauthz-tests-{os.getpid()}")
+        new.write_text(json.dumps(SELECTS))
+        new.replace(path)
+    except OSError:
+        message = f"to select certificates without a click, {path} has to be written"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
 
 
 @pytest.fixture(scope="module")

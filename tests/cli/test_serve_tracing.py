@@ -1,6 +1,7 @@
 """`extauthz serve --tracing`: spans of a running server, at a collector that decodes them."""
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,6 @@ from extauthz.cli.serve_tracing import Spans
 from extauthz.decision import undecided
 from extauthz.findings import Finding, Reason
 from extauthz.observe.record import Entry
-from extauthz.observe.span_export import CLOSE_SECONDS
 from tests.cli.conftest import COMMAND, ENVIRONMENT, Company, Server, forwarded
 from tests.observe.otlp_receiver import Receiver, attributes, receiving
 from tests.ports import LOOPBACK
@@ -112,20 +112,17 @@ def test_a_collector_that_takes_nothing_costs_checks_nothing(
     """Nor does the server's end wait for it for long; that spans are lost is said."""
     with receiving(lambda handler: handler.server.gone.wait()) as hanging:  # type: ignore[attr-defined]
         command = environment(
-            hanging.url, OTEL_BSP_MAX_QUEUE_SIZE="4", OTEL_EXPORTER_OTLP_TIMEOUT="60"
+            hanging.url, OTEL_BSP_MAX_QUEUE_SIZE="4", OTEL_EXPORTER_OTLP_TIMEOUT="600"
         )
         with serving(company.policy, "--tracing", command=command) as server:
             ask(server, company)
-            took = []
-            for _ in range(50):
-                began = time.monotonic()
-                assert ask(server, company) == 200
-                took.append(time.monotonic() - began)
-            assert sorted(took)[len(took) // 2] < 0.1
-            server.said("tracing: spans are lost: 4 wait for the collector to take them")
             began = time.monotonic()
-            assert server.stop() == 0
-            assert time.monotonic() - began < CLOSE_SECONDS + 3
+            for _ in range(50):
+                assert ask(server, company) == 200
+            # Waiting for the collector once would take longer.
+            assert time.monotonic() - began < 60
+            server.said("tracing: spans are lost: 4 wait for the collector to take them")
+            assert server.stop(seconds=60) == 0
             server.said("tracing: 51 of 51 spans were lost")
             assert server.stderr.count("spans are lost") == 1
 
@@ -142,7 +139,10 @@ def test_nothing_is_sent_unasked(company: Company, serving: Serving, receiver: R
 @contextmanager
 def tracing(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Iterator[tuple[Spans, ...]]:
     """What `--tracing` makes of an environment."""
-    for name, value in variables.items():
+    for name in os.environ:
+        if name.startswith("OTEL_"):
+            monkeypatch.delenv(name)
+    for name, value in {"no_proxy": LOOPBACK, **variables}.items():
         monkeypatch.setenv(name, value)
     with serve_tracing.opened(Namespace(tracing=True)) as spans:
         yield spans

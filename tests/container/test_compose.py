@@ -487,14 +487,14 @@ class TestServe:
             ) as process,
         ):
             try:
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + 60
                 while not machine.is_healthy():
                     assert process.poll() is None, output.read_text()
                     assert time.monotonic() < deadline, output.read_text()
                     time.sleep(0.1)
             finally:
                 process.send_signal(signal.SIGTERM)
-            assert process.wait(15) == 0
+            assert process.wait(3 * STOP_SECONDS) == 0
         assert not machine.is_healthy()
 
     def test_not_ready(self, machine: Machine) -> None:

@@ -27,6 +27,8 @@ ROOM = 512 * 1024 * 1024
 PASSWORD = "s3cret-of-the-database"
 OTHER_NAME = "127.0.0.2"
 """An address at which servers listen too, and that is not in their certificate."""
+_GONE, _STOPPED = "XZ", "TXZ"
+"""States of threads."""
 USER = "extauthz"
 DATABASE = "service"
 
@@ -85,6 +87,7 @@ class SqlServer(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
+                env=self._environment,
                 process_group=0,
                 user=user,
                 group=user and self.account,
@@ -99,27 +102,28 @@ class SqlServer(ABC):
         raise AssertionError(f"no server:\n{(self.directory / 'log').read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """Kill it and all its processes, as a machine that fails does."""
-        if self._process is not None:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        """Kill it and all its processes, as a machine that fails does; none is left after that."""
+        if self._process is None:
+            return
+        # Hung, it makes no more of them meanwhile.
+        self.pause()
+        children = _children(self._process.pid)
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+        _send(children, signal.SIGKILL, _GONE)
 
     def pause(self) -> None:
         """Hang it: connections are still taken by the kernel, and nobody answers on them."""
-        self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            # The first process makes the others.
+            _send([self._process.pid], signal.SIGSTOP, _STOPPED)
+            _send(_children(self._process.pid), signal.SIGSTOP, _STOPPED)
 
     def resume(self) -> None:
         """Let it go on where it was hung."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
-        """To the first process, which makes the others, and then to the others."""
-        if self._process is None:
-            return
-        for pid in (self._process.pid, *_children(self._process.pid)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        if self._process is not None:
+            _send([self._process.pid, *_children(self._process.pid)], signal.SIGCONT)
 
     def run(self, command: Sequence[str], text: str | None = None) -> str:
         """Run a program of it as its user; what it printed. Raises CalledProcessError."""
@@ -131,6 +135,7 @@ class SqlServer(ABC):
             text=True,
             check=True,
             cwd=self.directory,
+            env=self._environment,
             user=user,
             group=user and self.account,
             extra_groups=groups,
@@ -140,6 +145,11 @@ class SqlServer(ABC):
     def _identity(self) -> tuple[str | None, list[str] | None]:
         """The user to become and its groups; nothing, where we may not."""
         return (self.account, []) if os.geteuid() == 0 else (None, None)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        """Ours, but for the directory for temporary files, into which that user may not come."""
+        return os.environ | {"TMPDIR": str(self.directory)}
 
     def _give_away(self, *paths: Path) -> None:
         if os.geteuid() == 0:
@@ -314,6 +324,27 @@ def _children(pid: int) -> list[int]:
     with contextlib.suppress(FileNotFoundError):
         return [int(child) for child in path.read_text().split()]
     return []
+
+
+def _send(pids: Sequence[int], number: signal.Signals, states: str = "") -> None:
+    """Send a signal, and wait until every thread is in one of the states, where any are given.
+
+    A thread that has not been told yet works on, and that may take a while on a busy machine.
+    """
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    deadline = time.monotonic() + STARTS_WITHIN
+    while states and not all(state in states for pid in pids for state in _states(pid)):
+        assert time.monotonic() < deadline, f"{number.name} has no effect"
+        time.sleep(0.001)
+
+
+def _states(pid: int) -> Iterator[str]:
+    """What each thread of a process does, as proc(5) has it; nothing of those that are gone."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 def _is_missing(package: str) -> NoReturn:

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from extauthz.directory import yaml_plain
 from extauthz.directory.mistakes import UnreadableError
-from extauthz.directory.records import Records, Row
+from extauthz.directory.records import Records
+from extauthz.directory.rows import Row
 from extauthz.directory.yaml_plain import Plain
 from extauthz.directory.yaml_rows import places_of_entry, rows, rows_of_any
 from extauthz.identity import IdentityKind

@@ -53,6 +53,11 @@ class Workspace:
         seen = look(Order(self.policy, "acme", "boss", "list", None))
         return {account.login: account for account in seen}
 
+    def standing(self) -> tuple[object, ...]:
+        """What tells whether the policy file was touched. Reading it may change st_atime."""
+        found = self.policy.stat()
+        return self.policy.read_bytes(), found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
     def problems(self) -> Sequence[object]:
         return load(self.policy, datetime.now(UTC)).problems
 

@@ -16,6 +16,9 @@ from extauthz.mending.edit import SetDisabled, SetName
 from extauthz.mending.outcome import FailedError
 from tests.mending.conftest import Workspace, audit_lines
 
+# From 3.12 on Python warns of threads that other tests may have left.
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
 PEOPLE = """
       boss: {email: boss@acme.example, role: manager}
       bob: bob@acme.example

@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,12 +19,17 @@ from extauthz.mending.outcome import RefusedError
 from extauthz.policyfile.loader import load
 from tests.mending.conftest import Workspace
 
-TODAY = datetime.now(UTC).date()
 LOGINS = ("anna", "béla", "c: d", "#e")
 NAMES = ("a@x.example", "B@x.example", "ü@x.example", "{d}@x.example", "'e@x.example")
 Person: TypeAlias = dict[str, Any]
 
-day = st.integers(1, 300).map(lambda days: (TODAY + timedelta(days)).isoformat())
+
+def in_days(days: int) -> date:
+    """Reckoned when it is needed: midnight may come between the collection of tests and theirs."""
+    return datetime.now(UTC).date() + timedelta(days)
+
+
+day = st.integers(1, 300).map(lambda days: in_days(days).isoformat())
 person = st.fixed_dictionaries(
     {"email": st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique_by=str.lower)},
     optional={
@@ -39,7 +44,7 @@ change = st.one_of(
     st.builds(
         SetName,
         st.sampled_from(NAMES),
-        keep_old_until=st.none() | st.integers(0, 300).map(lambda days: TODAY + timedelta(days)),
+        keep_old_until=st.none() | st.integers(0, 300).map(in_days),
         is_shared=st.sampled_from([True]),
     ),
     st.builds(SetDisabled, st.booleans()),

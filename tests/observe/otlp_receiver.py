@@ -57,7 +57,7 @@ class Receiver(ThreadingHTTPServer):
             for span in of_scope.spans
         ]
 
-    def wait(self, count: int = 1, service: str = "extauthz", seconds: float = 10.0) -> list[Span]:
+    def wait(self, count: int = 1, service: str = "extauthz", seconds: float = 30.0) -> list[Span]:
         """The spans of a service, once there are so many."""
         deadline = time.monotonic() + seconds
         while len(found := self.spans(service)) < count:

@@ -115,7 +115,8 @@ class SharedLog(RuleBasedStateMachine):
             # Torn, until somebody writes or opens it.
             return
         found: list[str | None] = []
-        for _ in range(10):
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
             # Another thread may just replace one by its compressed form.
             with suppress(FileNotFoundError):
                 found = ids_in(records_of(self.path))

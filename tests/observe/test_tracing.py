@@ -2,18 +2,23 @@
 
 import contextlib
 import logging
+import os
+import queue
 import random
 import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from logging.handlers import QueueHandler
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.common import http
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from prometheus_client import CollectorRegistry
 
@@ -88,6 +93,20 @@ def eventually(spans: CheckSpans, seconds: float = 10.0, **expected: float) -> N
         time.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector that does its part has the time that a busy machine may need.
+
+    No proxy stands before it, and it hears of nobody else's settings.
+    """
+    for name in os.environ:
+        if name.startswith("OTEL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("no_proxy", LOOPBACK)
+    monkeypatch.setattr(span_export, "CLOSE_SECONDS", 60.0)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as receiver:
@@ -107,7 +126,7 @@ class TestASpan:
         assert len(span.span_id) == 8
         assert (span.name, span.kind) == ("check", Span.SPAN_KIND_SERVER)
         assert span.end_time_unix_nano - span.start_time_unix_nano == 250_000_000
-        assert abs(span.end_time_unix_nano / 1e9 - seen.time.timestamp()) < 5
+        assert abs(span.end_time_unix_nano / 1e9 - seen.time.timestamp()) < 60
         assert span.status.code == Status.STATUS_CODE_UNSET
         assert receiver.paths == ["/v1/traces"]
 
@@ -338,12 +357,26 @@ def status(code: int, *headers: tuple[str, str]) -> Answer:
     return answer
 
 
+@contextmanager
+def tries() -> Iterator[queue.SimpleQueue[logging.LogRecord]]:
+    """What the library says of its attempts, which nobody else hears."""
+    said: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler, logger = QueueHandler(said), logging.getLogger("opentelemetry.exporter")
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+
+
 class TestCollectors:
     """One that does not do its part costs spans, and nothing else."""
 
     @pytest.fixture(autouse=True)
     def _quicker(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The end does not wait for long; a try may take any time."""
         monkeypatch.setattr(span_export, "CLOSE_SECONDS", 0.5)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600")
 
     @pytest.mark.parametrize(
         ("answer", "says"),
@@ -364,7 +397,7 @@ class TestCollectors:
         says: str,
     ) -> None:
         """With what is wrong; the libraries say it again and again, and are not heard."""
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5")
+        monkeypatch.setattr(http, "_MAX_RETRIES", 1)
         with receiving(answer) as receiver:
             settings = to(receiver, batch=1, queue=10)
             with running(settings) as spans:
@@ -425,31 +458,30 @@ class TestCollectors:
                 began = time.monotonic()
                 for _ in range(5000):
                     spans.saw(entry(), b"")
-                assert time.monotonic() - began < 1
+                # Waiting for the collector once would take ten minutes, as would the end.
+                assert time.monotonic() - began < 30
                 assert counted(spans) == {"sent": 0, "failed": 0, "dropped": 4990}
                 began = time.monotonic()
-            assert time.monotonic() - began < 1.5
+            assert time.monotonic() - began < 30
         assert [each.getMessage() for each in caplog.records] == [
             "tracing: spans are lost: 10 wait for the collector to take them",
             "tracing: 5000 of 5000 spans were lost",
         ]
 
-    def test_nobody_waits_for_one_that_is_not_there(
-        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_nobody_waits_for_one_that_is_not_there(self, caplog: pytest.LogCaptureFixture) -> None:
         """Tries are given up at the end, and no thread is left that goes on.
 
         A key that the URL may hold is not said.
         """
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "60")
         settings = TracingSettings(f"http://{LOOPBACK}:{free_port()}/?key=secret", delay_ms=20)
         before = threading.active_count()
-        with running(settings) as spans:
+        with tries() as said, running(settings) as spans:
             spans.saw(entry(), b"")
-            time.sleep(0.1)
+            assert "retrying" in said.get(timeout=30).getMessage()
             began = time.monotonic()
-        assert time.monotonic() - began < 1.5
-        deadline = time.monotonic() + 5
+        # All of its tries would take half a minute.
+        assert time.monotonic() - began < 15
+        deadline = time.monotonic() + 15
         while threading.active_count() > before:
             assert time.monotonic() < deadline, threading.enumerate()
             time.sleep(0.01)

@@ -16,7 +16,7 @@ import pytest
 from tests.ports import LOOPBACK, free_port
 
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
-STARTS_WITHIN = 10.0
+STARTS_WITHIN = 30.0
 
 
 @dataclass
@@ -59,7 +59,7 @@ class RedisServer:
     def kill(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(5)
+            self.process.wait(30)
 
     def hang(self) -> None:
         self._signal(signal.SIGSTOP)
@@ -75,7 +75,7 @@ class RedisServer:
         if self.scheme == "rediss":
             arguments += ["--tls", "--insecure"]
         done = subprocess.run(
-            [*arguments, *command], check=True, capture_output=True, text=True, timeout=5
+            [*arguments, *command], check=True, capture_output=True, text=True, timeout=30
         )
         return done.stdout.strip()
 
@@ -97,8 +97,8 @@ def redis_server(directory: Path, *settings: str, scheme: str = "redis") -> Iter
             pytest.fail(message)
         pytest.skip(message)
     server = RedisServer(directory, settings, scheme)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

@@ -1,10 +1,10 @@
 """Ten thousand subscriptions: loading them, and finding one."""
 
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -14,9 +14,10 @@ from extauthz.policy import Policy
 from extauthz.policyfile.loader import Loaded, load
 
 SUBSCRIPTIONS = 10_000
-MAX_SECONDS = 30.0
-"""Far above what it takes, and far below what it would if it were quadratic."""
 """As issue 2 has it."""
+
+# What takes ten seconds takes many more where others want the processors, too.
+pytestmark = pytest.mark.timeout(600)
 
 
 def write(directory: Path, count: int) -> Path:
@@ -44,20 +45,34 @@ def write(directory: Path, count: int) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def timed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Loaded, float]:
-    """Ten thousand subscriptions, and how many seconds of one processor their loading took."""
-    path = write(tmp_path_factory.mktemp("large"), SUBSCRIPTIONS)
-    began = time.process_time()
-    loaded = load(path, datetime.now(UTC))
-    return loaded, time.process_time() - began
+def lines(path: Path) -> int:
+    """How many lines of Python are run to load a policy, however long each of them takes."""
+    count = 0
+
+    def note(_frame: FrameType, event: str, _argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(note)
+    try:
+        load(path, datetime.now(UTC))
+    finally:
+        sys.settrace(before)
+    return count
 
 
 @pytest.fixture(scope="module")
-def large(timed: tuple[Loaded, float]) -> Policy:
-    policy = timed[0].policy
-    assert policy is not None
-    return policy
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Ten thousand subscriptions."""
+    return load(write(tmp_path_factory.mktemp("large"), SUBSCRIPTIONS), datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def large(loaded: Loaded) -> Policy:
+    assert loaded.policy is not None
+    return loaded.policy
 
 
 @pytest.fixture(scope="module")
@@ -67,22 +82,29 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     return policy
 
 
-def test_ten_thousand_subscriptions_load_in_time(timed: tuple[Loaded, float]) -> None:
+def test_ten_thousand_subscriptions_load(loaded: Loaded) -> None:
     """With a certificate file each."""
-    loaded, seconds = timed
     assert loaded.problems == ()
     assert loaded.policy is not None
     assert len(loaded.policy.subscriptions) == SUBSCRIPTIONS
-    assert seconds < MAX_SECONDS
 
 
-def test_every_file_of_a_large_policy_is_known(timed: tuple[Loaded, float]) -> None:
-    """Each certificate file is watched, and looking at all of them is quick."""
-    files = timed[0].files
-    assert len(files) == SUBSCRIPTIONS + 1
-    began = time.process_time()
-    assert {file: stamp(file) for file in files} == files
-    assert time.process_time() - began < 1
+def test_twenty_times_the_subscriptions_are_twenty_times_the_work(tmp_path: Path) -> None:
+    """One line for each pair of subscriptions would be half as much again."""
+    paths = []
+    for count in (25, 500):
+        (tmp_path / str(count)).mkdir()
+        paths.append(write(tmp_path / str(count), count))
+    # The first time, a table of a library may be filled.
+    lines(paths[0])
+    few, many = map(lines, paths)
+    assert 15 * few < many < 22 * few
+
+
+def test_every_file_of_a_large_policy_is_known(loaded: Loaded) -> None:
+    """Each certificate file is watched, and as it was."""
+    assert len(loaded.files) == SUBSCRIPTIONS + 1
+    assert {file: stamp(file) for file in loaded.files} == loaded.files
 
 
 def work(policy: Policy, host: str) -> list[str]:

@@ -14,6 +14,8 @@ from extauthz.demo.authority import Credential, Extension
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR = timedelta(hours=1)
+NEXT = NOW + 24 * HOUR
+"""When what is made here ends, unless told: long after the tests, which all begin at NOW."""
 
 
 def ca(credential: Credential) -> CaCertificate:
@@ -37,7 +39,7 @@ def crl(
     *extensions: Extension,
     number: int | None = 1,
     this_update: datetime = NOW - HOUR,
-    next_update: datetime = NOW + HOUR,
+    next_update: datetime = NEXT,
     signed_by: Credential | None = None,
     hashed_with: hashes.SHA224 | hashes.SHA256 | None = None,
 ) -> bytes:
@@ -78,7 +80,7 @@ def answer(
     status: ocsp.OCSPCertStatus = ocsp.OCSPCertStatus.GOOD,
     algorithm: hashes.HashAlgorithm | None = None,
     this_update: datetime = NOW - HOUR,
-    next_update: datetime | None = NOW + HOUR,
+    next_update: datetime | None = NEXT,
     by_name: bool = False,
     nonce: bytes | None = None,
     extensions: Sequence[Extension] = (),

@@ -3,7 +3,6 @@
 import contextlib
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from extauthz.demo.authority import Credential
-from tests.ports import LOOPBACK
+from tests.ports import LOOPBACK, free_port
 
 Behaviour: TypeAlias = Callable[[BaseHTTPRequestHandler, bytes], None]
 """Answers one request, whose body is given, in whatever way."""
@@ -28,9 +27,21 @@ class Asked:
     """By lower-case name."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__((LOOPBACK, port), handler)
+        self.closing = threading.Event()
+
+
 @dataclass
 class HttpServer:
-    """Serves, on a port of its own, whatever the test has put at a path."""
+    """Serves, on a port of its own, whatever the test has put at a path.
+
+    The port stays its own when it has closed: nobody else answers there then.
+    """
 
     credential: Credential | None = None
     """For https."""
@@ -57,9 +68,7 @@ class HttpServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(free_port(), Handler)
         if self.credential is not None and self.directory is not None:
             self.credential.write(self.directory, "https")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -79,6 +88,7 @@ class HttpServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._server.closing.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -138,21 +148,22 @@ def redirect(to: str) -> Behaviour:
     return behave
 
 
-def hang(seconds: float = 20.0) -> Behaviour:
-    """Takes the request and says nothing."""
+def hang(seconds: float = 60.0) -> Behaviour:
+    """Takes the request and says nothing, as long as the server runs."""
 
-    def behave(_: BaseHTTPRequestHandler, __: bytes) -> None:
-        time.sleep(seconds)
+    def behave(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        assert isinstance(handler.server, _Server)
+        handler.server.closing.wait(seconds)
 
     return behave
 
 
-def slow(body: bytes, seconds: float) -> Behaviour:
-    """The whole answer, after some time."""
+def held(body: bytes, released: threading.Event) -> Behaviour:
+    """The whole answer, once the test lets it go."""
 
     def behave(handler: BaseHTTPRequestHandler, request: bytes) -> None:
-        time.sleep(seconds)
-        content(body)(handler, request)
+        if released.wait(60):
+            content(body)(handler, request)
 
     return behave
 

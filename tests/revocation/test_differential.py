@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,9 +35,11 @@ from extauthz.demo.authority import (
 )
 from extauthz.evidence.source import Source
 from extauthz.findings import Finding
-from extauthz.ocsp import CertStatus, OcspError, Question, Terms, read_answer
+from extauthz.inquiry import Answered, Inquiry, NotAnswered
+from extauthz.ocsp import CertStatus, Question
+from extauthz.ocsp_answer import OcspError, Terms, read_answer
 from extauthz.policy import Subscription
-from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered, Revocation
+from extauthz.revocation import CrlSource, Revocation
 from extauthz.trust import SigningCertificate, TrustAnchors
 from tests.asking import decided
 from tests.damage import damaged
@@ -90,8 +92,9 @@ def openssl_passes(leaf: bytes, sub: bytes, list_: bytes | None) -> bool:
         for file, der in (("leaf", leaf), ("sub", sub)):
             read = x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
             (directory / f"{file}.pem").write_bytes(read)
-        command = ["openssl", "verify", "-purpose", "sslclient", "-CAfile", "root.pem"]
-        command += ["-untrusted", "sub.pem"]
+        # Both judge as of one moment, however long ago it was.
+        command = ["openssl", "verify", "-attime", f"{NOW.timestamp():.0f}"]
+        command += ["-purpose", "sslclient", "-CAfile", "root.pem", "-untrusted", "sub.pem"]
         if list_ is not None:
             pem = x509.load_der_x509_crl(list_).public_bytes(Encoding.PEM)
             (directory / "list.pem").write_bytes(pem)
@@ -274,12 +277,14 @@ def test_answer_that_is_believed_is_believed_by_openssl(
     last: int | None,
     by_name: bool,  # noqa: FBT001
 ) -> None:
+    # `openssl ocsp` knows no other time than the present one.
+    now = datetime.now(UTC).replace(microsecond=0)
     made = answer(
         SOUND_SUB, serial, status=status, signer=signer, by_name=by_name,
-        this_update=NOW + first * HOUR, next_update=None if last is None else NOW + last * HOUR,
+        this_update=now + first * HOUR, next_update=None if last is None else now + last * HOUR,
     )  # fmt: skip
     question = Question(CaCertificate.read(SOUND_SUB.der), SERIAL)
-    terms = Terms(b"", require_nonce=False, now=NOW, tolerance=timedelta(minutes=10), max_age=HOUR)
+    terms = Terms(b"", require_nonce=False, now=now, tolerance=timedelta(minutes=10), max_age=HOUR)
     try:
         said = read_answer(made, question, terms)
     except OcspError:

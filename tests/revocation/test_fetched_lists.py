@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
@@ -13,7 +15,7 @@ from cryptography import x509
 from extauthz.demo.authority import authority, name
 from extauthz.evidence import lists as lists_module
 from extauthz.evidence.lists import Lists
-from extauthz.fetch import Fetcher
+from extauthz.fetch.fetcher import Fetcher
 from extauthz.revocation import CrlSource
 from tests.ports import LOOPBACK
 from tests.revocation import servers
@@ -43,11 +45,16 @@ async def test_servers_do_not_ask_all_at_once(
 async def test_source_that_no_policy_names_is_forgotten(
     tmp_path: Path, lists: Lists, server: HttpServer
 ) -> None:
-    server.behaviours["/crl"] = content(crl(ACME, [1]))
-    source = await ready(lists, CrlSource(server.url("/crl"), refresh=timedelta(seconds=1)))
-    lists.retain([])
-    asked = server.count("/crl")
-    await asyncio.sleep(1.3)
+    for path in ("/crl", "/other"):
+        server.behaviours[path] = content(crl(ACME, [1]))
+    source, other = [
+        await ready(lists, CrlSource(server.url(path), refresh=timedelta(seconds=1)))
+        for path in ("/crl", "/other")
+    ]
+    lists.retain([other])
+    asked, others = server.count("/crl"), server.count("/other")
+    # Of two that were asked as often, one goes on.
+    await until(lambda: server.count("/other") > others + 1)
     assert revoked(lists, source) == set()
     assert server.count("/crl") == asked
 
@@ -57,7 +64,7 @@ async def test_url_is_asked_again_and_says_what_is_known(lists: Lists, server: H
     server.behaviours["/crl"] = content(crl(ACME, [1]), etag='"one"')
     source = await ready(lists, CrlSource(server.url("/crl"), refresh=timedelta(seconds=1)))
     assert revoked(lists, source) == {1}
-    await until(lambda: lists.sources[source].results["unchanged"] == 1)
+    await until(lambda: lists.sources[source].results["unchanged"] > 0)
     assert server.asked[-1].headers["if-none-match"] == '"one"'
 
     server.behaviours["/crl"] = content(crl(ACME, [1, 2], number=2), etag='"two"')
@@ -71,7 +78,7 @@ WRONG = {
     "broken": (servers.broken(GOOD), "no answer"),
     "endless": (servers.endless(), "larger than"),
     "compressed": (content(GOOD, content_encoding="gzip"), "compressed"),
-    "hanging": (servers.hang(2), "within"),
+    "hanging": (servers.hang(), "within"),
     "of HTML": (content(b"<html>not found</html>"), "not a readable CRL"),
     "empty": (content(b""), "not a readable CRL"),
     "forged": (content(crl(ACME, number=9, signed_by=GLOBEX)), "did not sign"),
@@ -91,12 +98,14 @@ async def test_server_that_goes_wrong_takes_no_list_away(
     """The last good one counts until its nextUpdate; the operator is told, and not repeatedly."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(lists_module, "MAX_OCTETS", 1_000_000)
-    monkeypatch.setattr(lists_module, "FETCH_SECONDS", 0.5)
     monkeypatch.setattr(lists_module, "FIRST_RETRY_SECONDS", 0.1)
     server.behaviours["/crl"] = content(GOOD)
     source = await ready(lists, CrlSource(server.url("/crl"), refresh=timedelta(seconds=1)))
     server.behaviours["/crl"] = behaviour
-    await until(lambda: why in problem(lists, source))
+    with monkeypatch.context() as patched:
+        if why == "within":
+            patched.setattr(lists_module, "FETCH_SECONDS", 0.1)
+        await until(lambda: why in problem(lists, source))
     assert revoked(lists, source) == {1}
     assert sum(why in message for message in caplog.messages) == 1
 
@@ -183,10 +192,12 @@ async def test_slow_source_of_one_subscription_keeps_nobody_waiting(
     file.write_bytes(crl(ACME, [1]))
     fast = CrlSource(str(file))
     slow = replace(fast, location=server.url("/crl"))
-    server.behaviours["/crl"] = servers.slow(crl(GLOBEX, [2]), 0.5)
+    released = threading.Event()
+    server.behaviours["/crl"] = servers.held(crl(GLOBEX, [2]), released)
     await lists.prepare({fast: KNOWN, slow: KNOWN})
     assert revoked(lists, fast) == {1}
     assert revoked(lists, slow, GLOBEX) == set()
+    released.set()
     await until(lambda: revoked(lists, slow, GLOBEX) == {2})
 
 
@@ -194,10 +205,18 @@ async def test_stale_list_of_a_url_is_asked_for_ever_more_rarely(
     lists: Lists, server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A CA that is dead for good must not be asked every second."""
-    monkeypatch.setattr(lists_module, "FIRST_RETRY_SECONDS", 0.1)
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    hasty = SimpleNamespace(**vars(asyncio) | {"sleep": sleep})
+    monkeypatch.setattr(lists_module, "asyncio", hasty)
+    monkeypatch.setattr("random.uniform", lambda *_: 1.0)
     stale = crl(ACME, [1], this_update=NOW - 3 * HOUR, next_update=NOW - HOUR)
     server.behaviours["/crl"] = content(stale)
-    source = await ready(lists, CrlSource(server.url("/crl")))
-    await asyncio.sleep(1.5)
-    assert 3 <= server.count("/crl") <= 5
+    source = await ready(lists, CrlSource(server.url("/crl"), refresh=timedelta(seconds=60)))
+    await until(lambda: len(pauses) > 7)
+    assert pauses[:8] == [2, 4, 8, 16, 32, 60, 60, 60]
     assert revoked(lists, source) == {1}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from extauthz.evidence.kept import KeptFile, state_directory
-from extauthz.fetch import Validators
+from extauthz.fetch.fetcher import Validators
 
 SAID = Validators('"one"', "Tue, 24 Nov 2026 07:33:11 GMT")
 

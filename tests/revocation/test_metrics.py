@@ -6,10 +6,11 @@ from prometheus_client import CollectorRegistry
 
 from extauthz.demo.authority import authority, name
 from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.inquiry import Inquiry, OcspPolicy
 from extauthz.observe.gathered import Gathered
 from extauthz.ocsp import Question
-from extauthz.revocation import CrlSource, Inquiry, OcspPolicy
-from tests.revocation.made import HOUR, NOW, answer, ca, crl
+from extauthz.revocation import CrlSource
+from tests.revocation.made import HOUR, NEXT, NOW, answer, ca, crl
 from tests.revocation.servers import HttpServer, content, status
 
 ACME = authority(name("Acme CA"))
@@ -42,9 +43,7 @@ async def test_lists_and_responders_are_counted(tmp_path: Path, server: HttpServ
     assert value("extauthz_crl_this_update_timestamp_seconds", **of_list) == (
         (NOW - HOUR).timestamp()
     )
-    assert value("extauthz_crl_next_update_timestamp_seconds", **of_list) == (
-        (NOW + HOUR).timestamp()
-    )
+    assert value("extauthz_crl_next_update_timestamp_seconds", **of_list) == (NEXT.timestamp())
     assert value("extauthz_crl_source_successful", source=str(file)) == 0
     assert value("extauthz_crl_readings_total", source=str(file), result="new") == 1
     assert value("extauthz_crl_readings_total", source=str(file), result="failed") == 1

@@ -1,11 +1,13 @@
 """Asking OCSP responders: real ones, lying ones, slow ones, dead ones."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.x509 import ocsp as x509_ocsp
@@ -13,13 +15,14 @@ from cryptography.x509 import ocsp as x509_ocsp
 from extauthz.demo.authority import Credential, authority, name, user
 from extauthz.evidence import responders as responders_module
 from extauthz.evidence.responders import MAX_FAILURES, Responders
-from extauthz.fetch import Fetcher
+from extauthz.fetch.fetcher import Fetcher
+from extauthz.inquiry import Answered, Inquiry, NotAnswered, OcspPolicy
 from extauthz.ocsp import CertIdHash, CertStatus, Question
-from extauthz.revocation import Answered, Inquiry, NotAnswered, OcspPolicy
 from tests.revocation import servers
 from tests.revocation.made import HOUR, NOW, answer, ca
 from tests.revocation.openssl_ca import OpensslCa
 from tests.revocation.servers import HttpServer, computed
+from tests.revocation.sources import until
 
 ACME = authority(name("Acme CA"))
 ALICE = user(ACME, "Alice", "alice@acme.example")
@@ -99,9 +102,13 @@ async def test_responder_that_is_wrong_leaves_it_unknown(
 
 
 async def test_many_checks_ask_once(server: HttpServer, asker: Responders) -> None:
-    server.behaviours["/"] = servers.slow(good(b""), 0.2)
+    released = threading.Event()
+    server.behaviours["/"] = servers.held(good(b""), released)
     question = inquiry(server.url("/"))
-    await asyncio.gather(*(asker.ask([question]) for _ in range(50)))
+    checks = asyncio.gather(*(asker.ask([question]) for _ in range(50)))
+    await until(lambda: server.count("/") > 0)
+    released.set()
+    await checks
     assert isinstance(asker.answered(question), Answered)
     await asker.ask([question])
     assert server.count("/") == 1
@@ -112,11 +119,12 @@ async def test_check_does_not_wait_for_a_slow_responder(
 ) -> None:
     """The question goes on without the check; its answer is there for the next one."""
     monkeypatch.setattr(responders_module, "WAIT_SECONDS", 0.05)
-    server.behaviours["/"] = servers.slow(good(b""), 0.4)
+    released = threading.Event()
+    server.behaviours["/"] = servers.held(good(b""), released)
     question = inquiry(server.url("/"))
     assert await outcome(asker, question) is None
-    await asyncio.sleep(0.6)
-    assert isinstance(asker.answered(question), Answered)
+    released.set()
+    await until(lambda: isinstance(asker.answered(question), Answered))
     assert server.count("/") == 1
 
 
@@ -124,7 +132,7 @@ async def test_responder_that_hangs_is_given_up(
     server: HttpServer, asker: Responders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(responders_module, "REQUEST_SECONDS", 0.1)
-    server.behaviours["/"] = servers.hang(1)
+    server.behaviours["/"] = servers.hang()
     said = await outcome(asker, inquiry(server.url("/")))
     assert isinstance(said, NotAnswered)
     assert "within" in said.why
@@ -134,7 +142,7 @@ async def test_responder_that_fails_is_left_alone_and_tried_again(
     server: HttpServer, asker: Responders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The circuit breaker: nobody asks, nobody waits, and then one question tells."""
-    monkeypatch.setattr(responders_module, "FIRST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(responders_module, "FIRST_PAUSE_SECONDS", 100.0)
     url = server.url("/")
     for serial in range(1, MAX_FAILURES + 4):
         await asker.ask([inquiry(url, serial=serial)])
@@ -143,7 +151,8 @@ async def test_responder_that_fails_is_left_alone_and_tried_again(
     assert responder.results == {"failed": MAX_FAILURES, "skipped": 3}
 
     server.behaviours["/"] = computed(good)
-    await asyncio.sleep(0.35)
+    # As if the pause had passed.
+    responder.paused_until -= 100.0
     assert isinstance(await outcome(asker, inquiry(url)), Answered)
     assert responder.results["good"] == 1
 
@@ -160,22 +169,29 @@ async def test_responder_that_says_nothing_right_is_asked_about_others(
 
 
 async def test_answer_in_use_is_asked_for_again_before_it_ends(
-    server: HttpServer, asker: Responders
+    server: HttpServer, asker: Responders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.behaviours["/"] = computed(good)
+    """When three quarters of its time have passed; one that nobody has needed since is not."""
+    minutes = 0
+    clock = vars(time) | {"monotonic": lambda: time.monotonic() + minutes * 60}
+    monkeypatch.setattr(responders_module, "time", SimpleNamespace(**clock))
+
+    def lasting(path: str, minutes: int) -> Inquiry:
+        server.behaviours[path] = computed(good)
+        policy = OcspPolicy(server.url(path), max_age=timedelta(minutes=minutes))
+        return replace(inquiry(server.url(path)), policy=policy)
+
+    soon, late, unused = lasting("/soon", 40), lasting("/late", 60), lasting("/unused", 40)
+    await asker.ask([soon, late, unused])
+    assert all(isinstance(asker.answered(each), Answered) for each in (soon, late))
     refreshing = asyncio.create_task(asker.refresh())
-    url = server.url("/")
-    used = replace(inquiry(url), policy=OcspPolicy(url, max_age=timedelta(seconds=2)))
-    unused = replace(used, policy=OcspPolicy(url, max_age=timedelta(seconds=2), require_nonce=True))
-    await asker.ask([used])
-    await asker.ask([unused])
-    before = server.count("/")
-    deadline = time.monotonic() + 4
-    while server.count("/") == before and time.monotonic() < deadline:
-        assert isinstance(asker.answered(used), Answered)
-        await asyncio.sleep(0.05)
+    minutes = 44
+    await until(lambda: server.count("/soon") == 2)
+    assert server.count("/late") == 1
+    minutes = 46
+    await until(lambda: server.count("/late") == 2)
+    assert server.count("/unused") == 1
     refreshing.cancel()
-    assert server.count("/") == before + 1
 
 
 async def test_refresh_that_fails_takes_no_good_answer_away(

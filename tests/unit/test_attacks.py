@@ -263,10 +263,10 @@ async def test_old_answer_counts_on_while_the_directory_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """`stale_if_error` does not wait until the directory's own timeout has passed."""
-    monkeypatch.setattr(cached, "WAIT_SECONDS", 0.01)
     clock, place = Clock(), Place(account("alice", "alice@acme.example"))
     directory = CachedDirectory("x", place, Caching(stale_if_error=timedelta(hours=1)), clock)
     await directory.ask([ALICE])
+    monkeypatch.setattr(cached, "WAIT_SECONDS", 0.01)
     clock.now += 61
     place.open.clear()
     await directory.ask([ALICE])

@@ -20,7 +20,7 @@ from extauthz.snapshot import Snapshot
 from extauthz.trust import SigningCertificate, TrustAnchors
 from tests.asking import asked
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 CA = authority(name("CA"))
 MISSING = Finding(Reason.CERTIFICATE_MISSING, "none")

@@ -19,15 +19,7 @@ from extauthz.demo.authority import (
 from extauthz.findings import Finding, Reason
 from extauthz.requirements import Requirements
 from extauthz.trust import SigningCertificate
-from tests.profiles import BASIC_CA, CA, MARK, POLICY, findings, policies, reasons
-
-
-def tlv(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    length = bytes([size]) if size < 128 else b"\x82" + size.to_bytes(2, "big")
-    if 128 <= size < 256:
-        length = bytes([0x81, size])
-    return bytes([tag]) + length + content
+from tests.profiles import BASIC_CA, CA, MARK, POLICY, findings, policies, reasons, tlv
 
 
 def with_serial(octets: str) -> Credential:

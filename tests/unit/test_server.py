@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -273,17 +274,19 @@ async def test_http_1_0_and_closed_connections_are_answered(checks: Checks) -> N
         writer.close()
 
 
+@pytest.mark.timeout(600)
 async def test_client_that_does_not_read_is_waited_for(checks: Checks) -> None:
     """Answers do not pile up without bound, and none is lost."""
     count = 20_000
     reader, writer = await asyncio.open_connection("127.0.0.1", checks.port)
     request = get("x-request-id: 1", XFCC)
     sending = asyncio.create_task(_send(writer, request * 100, count // 100))
-    async with asyncio.timeout(60):
-        answered = 0
-        while answered < count:
+    answered = 0
+    while answered < count:
+        # Of so many the last may take long on a busy machine; the next one never does.
+        async with asyncio.timeout(30):
             answered += (await reader.readuntil(b"\r\n\r\n")).count(b" 200 OK")
-        await sending
+    await sending
     writer.close()
     assert answered == count
 
@@ -391,10 +394,10 @@ def test_only_loopback_and_who_was_named_may_ask(peer: str, allowed: bool) -> No
 
 
 class Connection(asyncio.BaseTransport):
-    """What uvloop knows of a connection, when it is made."""
+    """What uvloop knows of a connection, when it is made: its socket is no real one either."""
 
     def __init__(self, family: socket.AddressFamily, peer: object) -> None:
-        super().__init__({"peername": peer, "socket": socket.socket(family)})
+        super().__init__({"peername": peer, "socket": SimpleNamespace(family=family)})
 
 
 @pytest.mark.parametrize(("family", "peer", "may"), [
@@ -409,9 +412,7 @@ def test_a_connection_that_was_reset_is_no_unix_socket(
     may: bool,  # noqa: FBT001
 ) -> None:
     """Of either, uvloop may know no address; who is not allowed can send a reset."""
-    connection = Connection(family, peer)
-    assert _may_ask(connection, []) is may
-    connection.get_extra_info("socket").close()
+    assert _may_ask(Connection(family, peer), []) is may
 
 
 async def test_policy_that_came_while_a_responder_was_asked_decides_and_is_recorded(

@@ -1,5 +1,6 @@
 """Who issued a certificate, and why nobody did."""
 
+import ssl
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 
@@ -30,6 +33,7 @@ from extauthz.policy import Subscription
 from extauthz.trust import SigningCertificate, TrustAnchors, VerifiedPeer
 from tests.asking import decided
 from tests.damage import damaged
+from tests.profiles import tlv
 
 NOW = datetime.now(UTC)
 CA = authority(name("CA", "Acme"))
@@ -192,18 +196,36 @@ def openssl(directory: Path, *arguments: str) -> None:
 def by_openssl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA, and certificates that `cryptography` would not make."""
     made = tmp_path_factory.mktemp("openssl")
-    subject = ["-subj", "/CN=openssl CA", "-nodes", "-newkey", "rsa:2048"]
-    openssl(made, "req", "-x509", *subject, "-keyout", "ca-key.pem", "-out", "ca.pem")
-    openssl(made, "req", "-x509", "-sha1", *subject, "-keyout", "k.pem", "-out", "sha1-ca.pem")
+    # Not the machine's own configuration, which may say anything.
+    (made / "ca.cnf").write_text(
+        "[req]\ndistinguished_name = name\nx509_extensions = ca\n[name]\n[ca]\n"
+        "basicConstraints = critical,CA:TRUE\n"
+    )
+    new = ["req", "-config", "ca.cnf", "-nodes", "-newkey", "rsa:2048"]
+    ca = [*new, "-x509", "-subj", "/CN=openssl CA"]
+    openssl(made, *ca, "-keyout", "ca-key.pem", "-out", "ca.pem")
+    openssl(made, *ca, "-sha1", "-keyout", "k.pem", "-out", "sha1-ca.pem")
     (made / "v3.cnf").write_text("subjectAltName=email:alice@acme.example\n")
-    openssl(made, "req", "-new", "-nodes", "-newkey", "rsa:2048", "-subj", "/CN=Alice",
-            "-keyout", "alice-key.pem", "-out", "alice.csr")  # fmt: skip
+    openssl(made, *new, "-new", "-subj", "/CN=Alice", "-keyout", "a.pem", "-out", "alice.csr")
     sign = ["x509", "-req", "-in", "alice.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem"]
     openssl(made, *sign, "-extfile", "v3.cnf", "-out", "good.pem")
     openssl(made, *sign, "-extfile", "v3.cnf", "-sha1", "-out", "sha1.pem")
     openssl(made, *sign, "-extfile", "v3.cnf", "-md5", "-out", "md5.pem")
-    openssl(made, *sign, "-out", "v1.pem")
+    write_v1(made)
     return made
+
+
+def write_v1(made: Path) -> None:
+    """A certificate of version 1, as `openssl x509 -req` makes it before OpenSSL 3.2."""
+    key = load_pem_private_key((made / "ca-key.pem").read_bytes(), None)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    issuer = Credential(x509.load_pem_x509_certificate((made / "ca.pem").read_bytes()), key)
+    signed = issuer.issue(name("Alice")).certificate.tbs_certificate_bytes
+    unversioned = tlv(0x30, signed.partition(bytes.fromhex("a003020102"))[2])
+    signature = key.sign(unversioned, padding.PKCS1v15(), hashes.SHA256())
+    algorithm = bytes.fromhex("300d06092a864886f70d01010b0500")
+    der = tlv(0x30, unversioned + algorithm + tlv(3, b"\0" + signature))
+    (made / "v1.pem").write_text(ssl.DER_cert_to_PEM_cert(der))
 
 
 @pytest.mark.parametrize(("file", "expected"), [

@@ -23,11 +23,12 @@ from cryptography import x509
 
 from extauthz.demo.authority import Validity, authority, name
 from extauthz.demo.envoy import HostPort, Placement, envoy_command, place
-from tests.ports import LOOPBACK
+from tests.ports import LOOPBACK, free_port
 
 TEMPLATE = Path(__file__).parents[2] / "envoy" / "envoy.yaml"
-STARTS_WITHIN = 10.0
-"""Seconds. It takes about 0.1, and a first round of health checks."""
+PATIENCE = 30.0
+"""Seconds. For what is bound to come, however busy the machine is. Envoy starts in about 0.1, and a
+first round of health checks."""
 
 Fields: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -42,7 +43,7 @@ class Envoy:
 
     async def logged(self, path: str) -> dict[str, object]:
         """The access log's entry of the request with this path, once it is there."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for line in self.log_path.read_bytes().split(b"\n")[:-1]:
                     entry: dict[str, object] = json.loads(line)
@@ -75,7 +76,7 @@ async def running_envoy(
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.wait_for(process.wait(), PATIENCE)
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -83,7 +84,7 @@ async def running_envoy(
 
 async def _accepts(address: HostPort, process: asyncio.subprocess.Process) -> bool:
     with suppress(TimeoutError):
-        async with asyncio.timeout(STARTS_WITHIN):
+        async with asyncio.timeout(PATIENCE):
             while process.returncode is None:
                 with suppress(OSError):
                     _, writer = await asyncio.open_connection(*address)
@@ -128,6 +129,8 @@ class Message:
     body: bytes = field(default=b"", repr=False)
     """Its content, out of the chunks where it came in some."""
     trailers: bytes = b""
+    connection: int = 0
+    """On which connection of a server it came, counted from 1."""
 
     @property
     def line(self) -> str:
@@ -217,19 +220,19 @@ class Server:
     received: list[Message] = field(default_factory=list)
     connections: int = 0
     """How many there have been."""
-    port: int = 0
+    port: int = field(default_factory=free_port)
+    """Nobody else is given it while the server is stopped."""
     _listener: asyncio.Server | None = None
     _open: dict[asyncio.Task[None], Wire] = field(default_factory=dict)
 
     async def start(self, path: Path | None = None) -> Self:
-        """Listen, on the port that it had before or on a Unix socket."""
+        """Listen, on its port or on a Unix socket."""
         if path is not None:
             self._listener = await asyncio.start_unix_server(self._serve, path, limit=2**20)
         else:
             self._listener = await asyncio.start_server(
                 self._serve, LOOPBACK, self.port, limit=2**20
             )
-            self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
     async def stop(self) -> None:
@@ -249,18 +252,20 @@ class Server:
         wire, task = Wire(reader, writer), asyncio.current_task()
         assert task is not None
         self.connections += 1
+        number = self.connections
         self._open[task] = wire
         try:
             while not writer.is_closing():
-                await self._respond(wire)
+                await self._respond(wire, number)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             await wire.close()
             del self._open[task]
 
-    async def _respond(self, wire: Wire) -> None:
+    async def _respond(self, wire: Wire, connection: int) -> None:
         message = await wire.head()
+        message.connection = connection
         self.received.append(message)
         answer = self.answer
         if isinstance(answer, bytes):

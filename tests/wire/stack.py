@@ -19,9 +19,13 @@ from extauthz.envoyconfig.weave import weave
 from extauthz.policyfile.loader import load
 from tests.decision_lines import checks_in
 from tests.ports import LOOPBACK, free_port
-from tests.wire.envoy_process import TEMPLATE, make_certificates
+from tests.wire.envoy_process import PATIENCE, TEMPLATE, make_certificates
 
 GENERIC = "Invalid user credentials"
+STARTS_WITHIN = 60.0
+"""Seconds. It takes extauthz about one, of a processor."""
+CURL = ("curl", "--disable", "--noproxy", "*", "--silent")
+"""As it is, whatever this machine's settings for curl and proxies are."""
 
 # OpenSSL's client would not take the weak keys that some tests present.
 WEAK_OPENSSL = """
@@ -92,9 +96,17 @@ class Stack:
             certificates=self.directory,
         )
 
+    def start_service(self) -> None:
+        self.service.start()
+        wait_until(self.service, LOOPBACK, self._service, STARTS_WITHIN)
+
     def start_extauthz(self) -> None:
         self.extauthz.start()
-        wait_until(self.extauthz, LOOPBACK, self.admin)
+        wait_until(self.extauthz, LOOPBACK, self.admin, STARTS_WITHIN)
+
+    def start_envoy(self) -> None:
+        self.envoy.start()
+        wait_until(self.envoy, LOOPBACK, self.port, STARTS_WITHIN)
 
     def sign_in(self, issuer: Credential, subscription: str) -> str:
         """Put a CA's certificate where the policy finds it, and say under which name."""
@@ -103,9 +115,11 @@ class Stack:
         return path.name
 
     def decisions(self) -> list[dict[str, object]]:
-        return checks_in(self.extauthz.stdout.read_text().splitlines())
+        return checks_in(whole_lines(self.extauthz))
 
-    def decision_on(self, path: str, seconds: float = 5.0, *, since: int = 0) -> dict[str, object]:
+    def decision_on(
+        self, path: str, seconds: float = PATIENCE, *, since: int = 0
+    ) -> dict[str, object]:
         """The decision on the request with this path, once it is logged after `since` others."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -116,7 +130,7 @@ class Stack:
         raise AssertionError(f"no decision on {path}; stderr:\n{self.extauthz.last_words()}")
 
     def curl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = ["curl", "--silent", "--show-error", "--insecure", "--max-time", "20"]
+        command = [*CURL, "--show-error", "--insecure", "--max-time", "20"]
         command += ["--connect-to", f"::{LOOPBACK}:{self.port}", "--path-as-is"]
         return subprocess.run(
             [*command, *arguments],
@@ -128,7 +142,7 @@ class Stack:
 
     def curl_directly(self, url: str) -> str:
         """What a URL says without Envoy in between."""
-        command = ["curl", "--silent", "--max-time", "5", url]
+        command = [*CURL, "--max-time", "20", url]
         return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
     def files_of(self, credential: Credential, above: Sequence[Credential] = ()) -> list[str]:
@@ -180,10 +194,9 @@ def running_stack(
         stack.sign_in(issuer, subscription)
     stack.configure_envoy(TEMPLATE.read_text() if template is None else template)
     try:
-        stack.service.start()
+        stack.start_service()
         stack.start_extauthz()
-        stack.envoy.start()
-        wait_until(stack.envoy, LOOPBACK, stack.port)
+        stack.start_envoy()
         wait_until_asked(stack)
         yield stack
     finally:
@@ -191,7 +204,12 @@ def running_stack(
             program.stop()
 
 
-def wait_until_asked(stack: Stack, seconds: float = 10.0) -> None:
+def whole_lines(program: Program) -> list[bytes]:
+    """The lines that a program has written; one that it is just writing is none yet."""
+    return program.stdout.read_bytes().split(b"\n")[:-1]
+
+
+def wait_until_asked(stack: Stack, seconds: float = PATIENCE) -> None:
     """Wait until Envoy finds extauthz healthy; until then it refuses without asking."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

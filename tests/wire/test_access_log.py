@@ -16,13 +16,14 @@ from extauthz.demo.authority import Credential, Validity, authority, name, user
 from extauthz.findings import Reason
 from tests.wire.envoy_process import (
     OK,
+    PATIENCE,
     ask_http2,
     client_context,
     make_certificates,
     running_envoy,
     serving,
 )
-from tests.wire.stack import ACME, ALICE, POLICY, SIGNERS, Stack, running_stack
+from tests.wire.stack import ACME, ALICE, POLICY, SIGNERS, Stack, running_stack, whole_lines
 from tests.wire.test_envoy_config import World, http2_fields, placement, request
 
 NAMES = ("x-extauthz-decision", "x-extauthz-reasons", "x-extauthz-subscription")
@@ -217,11 +218,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def access_entry(stack: Stack, path: str, seconds: float = 5.0) -> dict[str, Any]:
+def access_entry(stack: Stack, path: str) -> dict[str, Any]:
     """What Envoy's access log says of the request with this path."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        for line in stack.envoy.stdout.read_text().splitlines():
+        for line in whole_lines(stack.envoy):
             entry: dict[str, Any] = json.loads(line)
             if entry["path"] == path:
                 return entry

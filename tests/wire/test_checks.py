@@ -21,6 +21,7 @@ from extauthz.demo.authority import (
     user,
 )
 from extauthz.findings import Reason
+from tests.wire.envoy_process import PATIENCE
 from tests.wire.stack import (
     ACME,
     ALICE,
@@ -312,7 +313,7 @@ def test_envoys_access_log_has_the_request_id_of_the_decision(stack: Stack) -> N
 
     assert identifier != "mine"
     # Envoy writes its log up to a tenth of a second late.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while str(identifier) not in stack.envoy.stdout.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.02)

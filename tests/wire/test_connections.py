@@ -7,6 +7,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import h2.config
 import h2.connection
@@ -36,6 +37,17 @@ def context(stack: Stack, credential: Credential | None) -> ssl.SSLContext:
     return made
 
 
+def ending_soon() -> Credential:
+    """Alice's certificate, for as long as a few requests take on a machine that is busy."""
+    return user(ACME, "A", "alice@acme.example", validity=Validity.days(-1, 7 / 86400))
+
+
+def wait_for_end(credential: Credential) -> None:
+    """Wait until a certificate is not valid any more."""
+    left = credential.certificate.not_valid_after_utc - datetime.now(UTC)
+    time.sleep(left.total_seconds() + 1)
+
+
 def request(host: str, path: str = "/") -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
 
@@ -45,12 +57,18 @@ def status_over(connection: ssl.SSLSocket, host: str) -> int:
     connection.sendall(request(host))
     response = b""
     while b"\r\n\r\n" not in response:
-        response += connection.recv(65536)
+        response += more(connection)
     head, _, body = response.partition(b"\r\n\r\n")
     length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
     while len(body) < length:
-        body += connection.recv(65536)
+        body += more(connection)
     return int(head.split()[1])
+
+
+def more(connection: ssl.SSLSocket) -> bytes:
+    octets = connection.recv(65536)
+    assert octets, "the connection has ended"
+    return octets
 
 
 @contextlib.contextmanager
@@ -82,13 +100,12 @@ def test_resumed_session_carries_its_certificate_to_every_check(
 
 def test_resumed_session_of_an_expired_certificate_is_refused(stack: Stack) -> None:
     """A session ticket outlives the certificate, and does not keep it valid."""
-    tls = context(
-        stack, user(ACME, "A", "alice@acme.example", validity=Validity.days(-1, 2 / 86400))
-    )
+    credential = ending_soon()
+    tls = context(stack, credential)
     with connected(stack, tls) as first:
         assert status_over(first, "acme.example") == 200
         session = first.session
-    time.sleep(3.1)
+    wait_for_end(credential)
     with connected(stack, tls, session) as resumed:
         assert resumed.session_reused
         assert status_over(resumed, "acme.example") == 403
@@ -96,12 +113,10 @@ def test_resumed_session_of_an_expired_certificate_is_refused(stack: Stack) -> N
 
 def test_keep_alive_connection_ends_its_rights_when_the_certificate_expires(stack: Stack) -> None:
     """The next request after notAfter is refused, though the verification had been kept."""
-    tls = context(
-        stack, user(ACME, "A", "alice@acme.example", validity=Validity.days(-1, 2 / 86400))
-    )
-    with connected(stack, tls) as connection:
+    credential = ending_soon()
+    with connected(stack, context(stack, credential)) as connection:
         assert [status_over(connection, "acme.example") for _ in range(3)] == [200] * 3
-        time.sleep(3.1)
+        wait_for_end(credential)
         assert status_over(connection, "acme.example") == 403
 
 
@@ -148,7 +163,7 @@ def test_each_request_of_a_pipeline_has_its_own_line_in_the_log(stack: Stack) ->
         connection.sendall(b"".join(request("acme.example", path) for path in paths))
         response = b""
         while response.count(b"HTTP/1.1 403") < len(paths):
-            response += connection.recv(65536)
+            response += more(connection)
 
     assert [stack.decision_on(path)["allowed"] for path in paths] == [False] * 5
 

@@ -21,6 +21,7 @@ from extauthz.envoyconfig.needs import MAX_BODY_OCTETS, Needs
 from extauthz.envoyconfig.weave import weave
 from tests.wire.envoy_process import (
     OK,
+    PATIENCE,
     TEMPLATE,
     Message,
     Wire,
@@ -48,8 +49,8 @@ def jwks() -> str:
 
 
 def token(**claims: object) -> str:
-    """A token of the provider."""
-    usual = {"iss": "https://login.example.com", "aud": "service", "exp": time.time() + 600}
+    """A token of the provider, which holds for longer than any run of the tests."""
+    usual = {"iss": "https://login.example.com", "aud": "service", "exp": time.time() + 86_400}
     parts = ({"alg": "ES256"}, usual | claims)
     signed = ".".join(base64url(json.dumps(part).encode()) for part in parts)
     r, s = decode_dss_signature(KEY.sign(signed.encode(), ec.ECDSA(SHA256())))
@@ -93,7 +94,7 @@ LUA = """\
 # A route of the user's: its login is elsewhere, and it waits for no one.
 ROUTE = """\
               - match: {prefix: /hasty}
-                route: {cluster: service, prefix_rewrite: /elsewhere, idle_timeout: 0.3s}
+                route: {cluster: service, prefix_rewrite: /elsewhere, idle_timeout: 2s}
 """
 NEEDS = Needs(
     fields=("x-jwt-payload", "x-user"), payload_fields=("x-jwt-payload",),
@@ -173,7 +174,7 @@ async def over_http2(
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while True:
             if condition():
                 return

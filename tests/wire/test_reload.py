@@ -1,6 +1,7 @@
 """The policy changes under load: no request fails for it, and none is allowed wrongly."""
 
 import http.client
+import re
 import ssl
 import threading
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from extauthz.demo.authority import Credential
 from tests.ports import LOOPBACK
+from tests.wire.envoy_process import PATIENCE
 from tests.wire.stack import ALICE, CAROL, POLICY, SIGNERS, Stack, running_stack
 
 ROUNDS = 12
@@ -71,7 +73,7 @@ def finish(*loads: Load) -> None:
 
 
 def in_force(stack: Stack, generation: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if f'"generation": {generation},' in stack.curl_directly(
             f"http://{LOOPBACK}:{stack.admin}/readyz"
@@ -79,6 +81,15 @@ def in_force(stack: Stack, generation: int) -> None:
             return
         time.sleep(0.02)
     raise AssertionError(stack.extauthz.last_words())
+
+
+def failures(stack: Stack) -> int:
+    """How many readings of the policy have failed."""
+    metrics = stack.curl_directly(f"http://{LOOPBACK}:{stack.admin}/metrics")
+    counted = re.search(
+        r'^extauthz_policy_reloads_total\{result="failure"\} (\S+)', metrics, re.MULTILINE
+    )
+    return 0 if counted is None else int(float(counted[1]))
 
 
 def test_reload_under_load_fails_nobody_and_lets_nobody_in(stack: Stack) -> None:
@@ -101,8 +112,12 @@ def test_bad_policy_under_load_fails_nobody_and_lets_nobody_in(stack: Stack) -> 
     loads = may, may_not = under_load(stack)
     before = POLICY.encode()
     for broken in (b"", b"\x00", before[: len(before) // 3], b"subscriptions: {}", before + b"\t:"):
+        before_it = failures(stack)
         stack.policy.write_bytes(broken)
-        time.sleep(0.4)
+        deadline = time.monotonic() + PATIENCE
+        while failures(stack) == before_it:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     stack.policy.write_bytes(before)
     in_force(stack, 2)
     finish(*loads)
@@ -111,13 +126,10 @@ def test_bad_policy_under_load_fails_nobody_and_lets_nobody_in(stack: Stack) -> 
     assert set(may_not.statuses) == {403}
 
 
-def test_account_that_is_removed_is_refused_within_a_second(stack: Stack) -> None:
+def test_account_that_is_removed_is_refused_as_soon_as_the_policy_counts(stack: Stack) -> None:
     """What was kept of an allowed certificate dies with the policy that allowed it."""
     assert stack.ask(ALICE).status == 200
     stack.policy.write_text(POLICY.replace(GOOD_ACCOUNT, "alina: alina@acme.example"))
-    written = time.monotonic()
-    while stack.ask(ALICE).status != 403:
-        assert time.monotonic() - written < 5
-    took = time.monotonic() - written
+    in_force(stack, 2)
 
-    assert took < 1
+    assert stack.ask(ALICE).status == 403

@@ -25,6 +25,7 @@ from extauthz.demo.envoy import Placement, place
 from tests.ports import LOOPBACK, free_port
 from tests.wire.envoy_process import (
     OK,
+    PATIENCE,
     TEMPLATE,
     Envoy,
     Fields,
@@ -327,7 +328,7 @@ class TestBody:
             seen = []
             for part in parts:
                 await wire.send(chunk(part))
-                seen.append(await asyncio.wait_for(arrived.get(), 5))
+                seen.append(await asyncio.wait_for(arrived.get(), PATIENCE))
             await wire.ask(chunk(b""))
             return seen
 
@@ -385,7 +386,7 @@ class TestResponse:
             chunks = wire.chunks()
             for part in parts:
                 wanted.put_nowait(part)
-                seen.append(await asyncio.wait_for(anext(chunks), 5))
+                seen.append(await asyncio.wait_for(anext(chunks), PATIENCE))
             assert [part async for part in chunks] == []
             return seen
 
@@ -523,7 +524,7 @@ class TestWebSocket:
         async def act(envoy: Envoy) -> bytes:
             wire = await pair.connect(envoy)
             await wire.send(request(*UPGRADE))
-            return await asyncio.wait_for(wire.reader.read(), 5)
+            return await asyncio.wait_for(wire.reader.read(), PATIENCE)
 
         _, seen = await pair.compare(act)
         assert seen == SWITCHING + b"\x88\x00"

@@ -24,10 +24,11 @@ from extauthz.accounts import Account
 from extauthz.check import CheckRequest
 from extauthz.exemption import Exemption
 from extauthz.findings import Finding, Reason
+from extauthz.inquiry import Inquiry
 from extauthz.login import Login
 from extauthz.lookup import Lookup, LookupKey
 from extauthz.policy import Mode, Subscription
-from extauthz.revocation import CLEAR, NO_EVIDENCE, Evidence, Inquiry
+from extauthz.revocation import CLEAR, NO_EVIDENCE, Evidence
 from extauthz.session import Holder, PinsUnavailable
 from extauthz.trust import Path, VerifiedPeer
 

@@ -14,30 +14,26 @@ The rules, in order, for each certificate in scope:
 5. Anything else is unknown, and the policy says what that means.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, assert_never
-from urllib.parse import urlsplit
 
 from extauthz.crl import Crl
 from extauthz.findings import Finding, Reason
 from extauthz.fingerprint import fingerprints
-from extauthz.ocsp import Answer, CertIdHash, CertStatus, Question
+from extauthz.inquiry import Answered, Inquiry, NotAnswered, OcspPolicy
+from extauthz.ocsp import Answer, CertStatus
 from extauthz.trust import Link
 
 __all__ = [
     "CLEAR",
     "CLOCK_TOLERANCE",
     "NO_EVIDENCE",
-    "Answered",
     "Blocked",
     "CrlSource",
     "Evidence",
-    "Inquiry",
-    "NotAnswered",
-    "OcspPolicy",
     "Revocation",
     "Scope",
     "Verdict",
@@ -73,21 +69,6 @@ class CrlSource:
 
 
 @dataclass(frozen=True, slots=True)
-class OcspPolicy:
-    """Whom to ask about a certificate, and how."""
-
-    responder: str | None
-    """URL; None to take the one in the certificate, where its host is allowed."""
-    allowed_hosts: frozenset[str] = frozenset()
-    """`host` or `host:port`; the certificate's responder must be one of them."""
-    cert_id_hash: CertIdHash = CertIdHash.SHA1
-    require_nonce: bool = False
-    max_age: timedelta = timedelta(hours=1)
-    """For how long an answer is believed at most, whatever its nextUpdate says."""
-    ca_file: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Blocked:
     """Certificates that the policy itself calls revoked."""
 
@@ -95,31 +76,6 @@ class Blocked:
     """SHA-256 of the DER, lower-case hex."""
     serials: frozenset[int] = frozenset()
     """Serial numbers; they count for certificates below this subscription's CAs alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inquiry:
-    """A question for an OCSP responder."""
-
-    responder: str
-    question: Question
-    policy: OcspPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a responder said, and until when that is believed."""
-
-    answer: Answer
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class NotAnswered:
-    """Why nothing is known from a responder, and until when it is not asked again."""
-
-    why: str
-    until: datetime
 
 
 class Evidence(Protocol):
@@ -223,7 +179,7 @@ class Revocation:
                 doubts.append(doubt)
         inquiry = None
         if self.ocsp is not None:
-            inquiry = self._inquiry(link, self.ocsp)
+            inquiry = self.ocsp.inquiry(link)
             answered = None if inquiry is None else evidence.answered(inquiry)
             if answered is not None and answered.until < now:
                 answered = None
@@ -255,15 +211,6 @@ class Revocation:
                 for crl in evidence.crls(source, link.issuer.identity)
             )
         )
-
-    @staticmethod
-    def _inquiry(link: Link, policy: OcspPolicy) -> Inquiry | None:
-        responder = policy.responder
-        if responder is None:
-            responder = next(_allowed(link.responders, policy.allowed_hosts), None)
-        if responder is None:
-            return None
-        return Inquiry(responder, Question(link.issuer, link.serial), policy)
 
 
 def _by_answer(link: Link, answer: Answer) -> Finding | None:
@@ -300,25 +247,6 @@ def _not_current(crl: Crl, now: datetime) -> str | None:
     if now < crl.this_update - CLOCK_TOLERANCE:
         return f"the CRL of {crl.issuer!r} is of {crl.this_update.isoformat()}, in the future"
     return None
-
-
-def _allowed(responders: Iterable[str], allowed_hosts: frozenset[str]) -> Iterator[str]:
-    """The certificate's own responders where the policy allows their hosts.
-
-    The certificate is verified, but who it belongs to may have chosen what stands in it; so
-    nothing but a plain http or https URL of an allowed host is ever asked.
-    """
-    for responder in responders:
-        try:
-            url = urlsplit(responder)
-            allowed = url.netloc.lower() in allowed_hosts or (
-                url.port is None and url.hostname in allowed_hosts
-            )
-        except ValueError:
-            continue
-        plain = responder.isprintable() and "@" not in url.netloc and " " not in responder
-        if allowed and plain and url.scheme in {"http", "https"}:
-            yield responder
 
 
 def _name(link: Link) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from extauthz.decision import Question
 from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.inquiry import Inquiry
 from extauthz.lookup import Lookup
-from extauthz.revocation import Inquiry
 
 __all__ = ["Surroundings", "surroundings"]
 

@@ -14,7 +14,8 @@ import io
 from collections.abc import Iterator
 
 from extauthz.directory.mistakes import Problem, UnreadableError, did_you_mean
-from extauthz.directory.records import Division, Records, Row, Value
+from extauthz.directory.records import Records
+from extauthz.directory.rows import Division, Row, Value
 from extauthz.quoting import quoted
 
 __all__ = ["SEPARATOR", "divide", "rows"]

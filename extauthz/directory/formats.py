@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from extauthz.directory import csv_rows, jsonl_rows, yaml_rows
 from extauthz.directory.mistakes import Problem, UnreadableError
-from extauthz.directory.records import Division, Records, Row
+from extauthz.directory.records import Records
+from extauthz.directory.rows import Division, Row
 from extauthz.quoting import quoted
 
 __all__ = ["Format", "format_of"]

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection, Pipe
 from extauthz.directory.formats import Format
 from extauthz.directory.index import Batch, batches
 from extauthz.directory.mistakes import UnreadableError
-from extauthz.directory.records import Division, Records, Row
+from extauthz.directory.records import Records
+from extauthz.directory.rows import Division, Row
 
 __all__ = ["DIVIDED_OCTETS", "at_once", "in_halves"]
 

@@ -13,7 +13,8 @@ from typing import Any
 import orjson
 
 from extauthz.directory.mistakes import Problem
-from extauthz.directory.records import Division, Records, Row
+from extauthz.directory.records import Records
+from extauthz.directory.rows import Division, Row
 from extauthz.quoting import quoted
 
 __all__ = ["MAX_LINE", "divide", "rows"]

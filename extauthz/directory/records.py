@@ -12,22 +12,18 @@ No value is guessed: what is empty, of another type, or not known is a mistake.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from extauthz import days
 from extauthz.accounts import Account, Former, Role
 from extauthz.directory.mistakes import Mistakes, Problem, did_you_mean
-from extauthz.files import Place
+from extauthz.directory.rows import KEY, Location, Row, Value
 from extauthz.identity import Identity, IdentityKind, parse
 from extauthz.quoting import quoted
 
-__all__ = [
-    "KEY", "MAX_TEXT", "Division", "Location", "Record", "Records", "Row", "Value",
-    "last_instant",
-]  # fmt: skip
+__all__ = ["Record", "Records", "last_instant"]
 
 MAX_TEXT = 1024
 """Longest login, unit or group, in characters."""
@@ -37,11 +33,6 @@ MAX_LISTED = 1000
 """Most names, former names or groups of one account."""
 MAX_GOOD = 10_000
 """How many units and groups are remembered."""
-KEY = "[key]"
-"""Ends the location of a key itself, where otherwise its value is meant."""
-
-Value: TypeAlias = "str | int | float | bool | list[Value] | dict[str, Value] | None"
-Location: TypeAlias = tuple[str | int, ...]
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ROLES = tuple(role.value for role in Role)
@@ -51,32 +42,6 @@ _NOUNS = {
     IdentityKind.SUBJECT: ("distinguished name", "write it as RFC 4514 does: CN=Alice,O=Acme"),
     IdentityKind.SAN_URI: ("URI", "write it like spiffe://acme.example/alice"),
 }
-
-
-@dataclass(slots=True)
-class Division:
-    """Where a file can be divided, so that two processes read it."""
-
-    cut: int
-    """Octets of the first part."""
-    header: bytes = b""
-    """What is to be read before the second part, in place of the line above it."""
-    holds: bool = True
-    """Whether the second part could be read by itself; known when the first one was read."""
-
-
-class Row(NamedTuple):
-    """An entry as it stands in the file."""
-
-    line: int
-    """Where it begins, counted from 1."""
-    login: Value
-    """None where there is none."""
-    members: Mapping[str, Value]
-    """Everything else."""
-    places: Callable[[], Mapping[Location, Place]] = dict
-    """Finds out where keys and values stand, as far as the format tells; of a key, its location
-    and KEY."""
 
 
 class Record(NamedTuple):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from typing import TypeAlias
 
-from extauthz.directory.records import Location, Row, Value
+from extauthz.directory.rows import Location, Row, Value
 from extauthz.files import Place
 from extauthz.yaml_events import resolve
 

@@ -16,7 +16,8 @@ from functools import partial
 import yaml
 
 from extauthz.directory.mistakes import Mistakes, Problem, UnreadableError
-from extauthz.directory.records import KEY, Division, Location, Records, Row, Value
+from extauthz.directory.records import Records
+from extauthz.directory.rows import KEY, Division, Location, Row, Value
 from extauthz.directory.yaml_plain import Plain, begins_entry
 from extauthz.files import Place
 from extauthz.quoting import quoted

@@ -5,16 +5,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from extauthz.ca import CaCertificate
 from extauthz.crl import Crl
 from extauthz.evidence.lists import Lists
 from extauthz.evidence.responders import Responders
-from extauthz.fetch import Fetcher
+from extauthz.fetch.fetcher import Fetcher
+from extauthz.inquiry import Answered, Inquiry, NotAnswered
 from extauthz.policy import Policy
-from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered
+from extauthz.revocation import CrlSource
 from extauthz.watch import watch
 
 __all__ = ["GatheredEvidence"]
@@ -41,12 +41,7 @@ class GatheredEvidence:
             self._stack.callback(asyncio.create_task(work).cancel)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     def crls(self, source: CrlSource, issuer: bytes) -> Sequence[Crl]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from extauthz.fetch import Validators
+from extauthz.fetch.fetcher import Validators
 
 __all__ = ["KeptFile", "state_directory"]
 

@@ -24,7 +24,8 @@ from extauthz.crl import Crl
 from extauthz.evidence.kept import KeptFile
 from extauthz.evidence.reading import MAX_OCTETS, Reading, read_large, read_lists
 from extauthz.evidence.source import Source
-from extauthz.fetch import Fetcher, FetchError, Validators
+from extauthz.fetch.exchange import FetchError
+from extauthz.fetch.fetcher import Fetcher, Validators
 from extauthz.files import Stamp, stamp
 from extauthz.quoting import printable, quoted
 from extauthz.revocation import CrlSource

@@ -19,10 +19,13 @@ from itertools import count
 from urllib.parse import urlsplit
 
 from extauthz.cache import BoundedCache
-from extauthz.fetch import Fetcher, FetchError
-from extauthz.ocsp import OcspError, Terms, encode_request, read_answer
+from extauthz.fetch.exchange import FetchError
+from extauthz.fetch.fetcher import Fetcher
+from extauthz.inquiry import Answered, Inquiry, NotAnswered
+from extauthz.ocsp import encode_request
+from extauthz.ocsp_answer import OcspError, Terms, read_answer
 from extauthz.quoting import printable
-from extauthz.revocation import CLOCK_TOLERANCE, Answered, Inquiry, NotAnswered
+from extauthz.revocation import CLOCK_TOLERANCE
 
 __all__ = ["LATENCY_BUCKETS", "Responder", "Responders"]
 

@@ -6,7 +6,7 @@ come from the policy and from enumerations, never from a request, so that their 
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Metric, ProcessCollector
@@ -27,6 +27,7 @@ from extauthz.observe.decision_log import DecisionLogs
 from extauthz.observe.gathered import Gathered, cache_metrics
 from extauthz.observe.log_metrics import LogMetrics
 from extauthz.pins.gathered import GatheredPins
+from extauthz.policy import Policy
 from extauthz.policyfile.live import LivePolicy
 from extauthz.wire.request import RequestReader
 
@@ -67,46 +68,36 @@ class CheckCounters(Collector):
         self._seconds += seconds
 
     def collect(self) -> Iterator[Metric]:
-        checks = CounterMetricFamily(
+        yield _counter(
             "extauthz_checks",
             "Checks, by what was found; outside enforce mode a deny was let through.",
-            labels=["subscription", "mode", "decision"],
+            ["subscription", "mode", "decision"],
+            self._checks.items(),
         )
-        for labels, value in list(self._checks.items()):
-            checks.add_metric(labels, value)
-        yield checks
-        denials = CounterMetricFamily(
+        yield _counter(
             "extauthz_denials",
             "Checks that failed, once for each reason.",
-            labels=["subscription", "reason"],
+            ["subscription", "reason"],
+            self._denials.items(),
         )
-        for by, value in list(self._denials.items()):
-            denials.add_metric(by, value)
-        yield denials
-        tolerated = CounterMetricFamily(
+        yield _counter(
             "extauthz_tolerated",
             "Checks in which something was found that the policy lets pass, once for each reason.",
-            labels=["subscription", "reason"],
+            ["subscription", "reason"],
+            self._tolerated.items(),
         )
-        for by, value in list(self._tolerated.items()):
-            tolerated.add_metric(by, value)
-        yield tolerated
-        signers = CounterMetricFamily(
+        yield _counter(
             "extauthz_signing_certificate_checks",
             "Checks that passed, by the signing certificate to which the path led.",
-            labels=["subscription", "label", "sha256"],
+            ["subscription", "label", "sha256"],
+            self._signers.items(),
         )
-        for labels, value in list(self._signers.items()):
-            signers.add_metric(labels, value)
-        yield signers
-        exempt = CounterMetricFamily(
+        yield _counter(
             "extauthz_exempt_checks",
             "Checks that passed by an exemption of the policy.",
-            labels=["subscription", "exemption"],
+            ["subscription", "exemption"],
+            self._exempt.items(),
         )
-        for entry, value in list(self._exempt.items()):
-            exempt.add_metric(entry, value)
-        yield exempt
         duration = HistogramMetricFamily(
             "extauthz_check_duration_seconds", "Time from a read request to its decision."
         )
@@ -114,6 +105,16 @@ class CheckCounters(Collector):
         cumulated = accumulate(self._durations)
         duration.add_metric([], list(zip(bounds, cumulated, strict=True)), self._seconds)
         yield duration
+
+
+def _counter(
+    name: str, what: str, labels: Sequence[str], counts: Iterable[tuple[Sequence[str], int]]
+) -> Metric:
+    """A family of counters; it may be counted meanwhile."""
+    family = CounterMetricFamily(name, what, labels=labels)
+    for values, count in list(counts):
+        family.add_metric(values, count)
+    return family
 
 
 class _PolicyGauges(Collector):
@@ -139,12 +140,12 @@ class _PolicyGauges(Collector):
             "When the policy file was read last, in Unix time.",
             value=status.at.timestamp(),
         )
-        reloads = CounterMetricFamily(
-            "extauthz_policy_reloads", "Readings of the policy file.", labels=["result"]
+        yield _counter(
+            "extauthz_policy_reloads",
+            "Readings of the policy file.",
+            ["result"],
+            (([result], count) for result, count in self._live.readings.items()),
         )
-        for result, value in self._live.readings.items():
-            reloads.add_metric([result], value)
-        yield reloads
         snapshot = self._live.snapshot
         if snapshot is None:
             return
@@ -153,39 +154,39 @@ class _PolicyGauges(Collector):
             "Policies that have been in force since the start.",
             value=snapshot.generation,
         )
-        modes = GaugeMetricFamily(
-            "extauthz_subscription_info",
-            "1 for each subscription of the policy in force, with its mode.",
-            labels=["subscription", "mode"],
-        )
-        for subscription in snapshot.policy.subscriptions.values():
-            modes.add_metric([subscription.name, subscription.mode], 1)
-        yield modes
+        yield from _subscriptions(snapshot.policy)
         yield from cache_metrics(
             "verified_certificates", "verified certificates", snapshot.verified
         )
         yield from cache_metrics("assessed_requests", "requests that passed", snapshot.assessed)
-        expiry = GaugeMetricFamily(
-            "extauthz_signing_certificate_expiry_timestamp_seconds",
-            "notAfter of a signing certificate, in Unix time.",
-            labels=["subscription", "label", "sha256"],
-        )
-        for subscription in snapshot.policy.subscriptions.values():
-            for signing in subscription.trust.signing_certificates:
-                expiry.add_metric(
-                    [subscription.name, signing.label, signing.facts.fingerprint],
-                    signing.facts.not_after.timestamp(),
-                )
-        yield expiry
-        ends = GaugeMetricFamily(
-            "extauthz_exemption_end_timestamp_seconds",
-            "Last instant at which an exemption holds, in Unix time.",
-            labels=["subscription", "exemption"],
-        )
-        for subscription in snapshot.policy.subscriptions.values():
-            for exemption in subscription.exemptions:
-                ends.add_metric([subscription.name, exemption.name], exemption.until.timestamp())
-        yield ends
+
+
+def _subscriptions(policy: Policy) -> Iterator[Metric]:
+    modes = GaugeMetricFamily(
+        "extauthz_subscription_info",
+        "1 for each subscription of the policy in force, with its mode.",
+        labels=["subscription", "mode"],
+    )
+    expiry = GaugeMetricFamily(
+        "extauthz_signing_certificate_expiry_timestamp_seconds",
+        "notAfter of a signing certificate, in Unix time.",
+        labels=["subscription", "label", "sha256"],
+    )
+    ends = GaugeMetricFamily(
+        "extauthz_exemption_end_timestamp_seconds",
+        "Last instant at which an exemption holds, in Unix time.",
+        labels=["subscription", "exemption"],
+    )
+    for subscription in policy.subscriptions.values():
+        name = subscription.name
+        modes.add_metric([name, subscription.mode], 1)
+        for signing in subscription.trust.signing_certificates:
+            facts = signing.facts
+            labels = [name, signing.label, facts.fingerprint]
+            expiry.add_metric(labels, facts.not_after.timestamp())
+        for exemption in subscription.exemptions:
+            ends.add_metric([name, exemption.name], exemption.until.timestamp())
+    yield from (modes, expiry, ends)
 
 
 class _EdgeGauges(Collector):

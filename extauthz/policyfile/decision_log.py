@@ -10,9 +10,8 @@ from pathlib import Path
 from extauthz.files import FileProblemError, read_octets
 from extauthz.policyfile import document
 from extauthz.policyfile.accounts import check_secret
-from extauthz.policyfile.document import Node, Scalar, texts
-from extauthz.policyfile.problems import counted, quoted
-from extauthz.policyfile.requirements import Report
+from extauthz.policyfile.document import Node, Scalar, says, texts
+from extauthz.policyfile.problems import Report, counted, quoted
 from extauthz.redaction import MIN_KEY_OCTETS, Redacted, Redaction
 
 __all__ = ["key_file", "redaction"]
@@ -24,8 +23,7 @@ _REMEDY = "make one with `openssl rand -hex 32 > redact.key`"
 def key_file(node: Node | None, beside: Path) -> Path | None:
     """The file that has the key; None where that is elsewhere."""
     key = _key(node)
-    given = None if key is None else key.values.get("file")
-    written = given.value if isinstance(given, Scalar) else None
+    written = None if key is None else says(key, "file")
     return beside / written if isinstance(written, str) and written else None
 
 

@@ -1,10 +1,9 @@
 """The `require` part of a subscription: what stands there, as `Requirements`."""
 
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TypeAlias
 
 from cryptography import x509
 
@@ -12,14 +11,11 @@ from extauthz.email import EmailAddress
 from extauthz.files import Place
 from extauthz.policyfile import document
 from extauthz.policyfile.document import Node, Scalar, texts
-from extauthz.policyfile.problems import quoted
+from extauthz.policyfile.problems import Report, quoted
 from extauthz.policyfile.schema import RequireModel
 from extauthz.requirements import Requirements
 
-__all__ = ["Report", "check", "requirements"]
-
-Report: TypeAlias = Callable[[Place, str, str], None]
-"""Takes a mistake: its place, what is wrong, what would be right."""
+__all__ = ["check", "requirements"]
 
 
 def check(node: Node | None, report: Report) -> None:

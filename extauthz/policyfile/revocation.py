@@ -9,13 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from extauthz.inquiry import OcspPolicy
 from extauthz.ocsp import CertIdHash
 from extauthz.policyfile import document
-from extauthz.policyfile.document import Node, Scalar, texts
-from extauthz.policyfile.problems import quoted
-from extauthz.policyfile.requirements import Report
+from extauthz.policyfile.document import Node, Scalar, says, texts
+from extauthz.policyfile.problems import Report, quoted
 from extauthz.policyfile.schema import OcspModel, RevocationModel
-from extauthz.revocation import Blocked, CrlSource, OcspPolicy, Revocation, Scope
+from extauthz.revocation import Blocked, CrlSource, Revocation, Scope
 
 __all__ = ["check", "revocation"]
 
@@ -76,8 +76,10 @@ def _ocsp(model: OcspModel, ca_file: str | None) -> OcspPolicy:
 
 
 def _check_ocsp(node: document.Mapping, report: Report) -> None:
-    responder, own = node.values.get("responder"), node.values.get("from_certificate")
-    from_certificate = isinstance(own, Scalar) and own.value is True
+    responder, from_certificate = (
+        node.values.get("responder"),
+        says(node, "from_certificate") is True,
+    )
     if (responder is not None) == from_certificate:
         message = "either `responder` or `from_certificate: true` must be given"
         report(node.place, message, "give the URL of the responder, or let certificates name it")

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import hdrs
 from aiohttp.web import BaseRequest
-from multidict import istr
+from multidict import CIMultiDictProxy, istr
 
 from extauthz.cache import BoundedCache
 from extauthz.certificate import PeerCertificate
@@ -74,13 +74,8 @@ class RequestReader:
             if BODY_LIMIT in headers:
                 body = _body(octets, headers.getall(PARTIAL_BODY, ()))
             claimed = logins.read(subscription.login, headers, path, body, query)
-            # Where nothing is checked, nobody waits for a store of sessions.
-            if subscription.session is not None and subscription.mode is not Mode.OFF:
-                sessions = _sessions(subscription, headers.getall(hdrs.COOKIE, ()))
-                if isinstance(sessions, Finding):
-                    claimed = (*claimed, sessions)
-                else:
-                    pins = sessions
+            pins, unreadable = _pins(subscription, headers)
+            claimed += unreadable
         client = headers.getall(CLIENT_ADDRESS, ())
         return CheckRequest(
             host[0],
@@ -126,10 +121,15 @@ def _body(octets: bytes | None, marks: Sequence[str]) -> Body:
     return Body(octets, is_whole=is_marked_whole and len(octets) < MAX_BODY_OCTETS)
 
 
-def _sessions(subscription: Subscription, fields: Sequence[str]) -> tuple[Pin, ...] | Finding:
-    if subscription.session is None or not fields:
-        return ()
+def _pins(
+    subscription: Subscription, headers: CIMultiDictProxy[str]
+) -> tuple[tuple[Pin, ...], tuple[Finding, ...]]:
+    """The sessions of a request, or that they cannot be read."""
+    # Where nothing is checked, nobody waits for a store of sessions.
+    if subscription.session is None or subscription.mode is Mode.OFF:
+        return (), ()
+    fields = headers.getall(hdrs.COOKIE, ())
     values = cookies.session_values(fields, subscription.session.cookie)
     if isinstance(values, Finding):
-        return values
-    return tuple(Pin(subscription.name, hashlib.sha256(value).digest()) for value in values)
+        return (), (values,)
+    return tuple(Pin(subscription.name, hashlib.sha256(value).digest()) for value in values), ()

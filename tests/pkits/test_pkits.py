@@ -20,8 +20,9 @@ from extauthz.certificate import PeerCertificate
 from extauthz.crl import Crl, CrlError
 from extauthz.evidence.source import Source
 from extauthz.findings import Finding, Reason
+from extauthz.inquiry import Answered, Inquiry, NotAnswered
 from extauthz.policy import Subscription
-from extauthz.revocation import Answered, CrlSource, Inquiry, NotAnswered, Revocation, Scope
+from extauthz.revocation import CrlSource, Revocation, Scope
 from extauthz.trust import SigningCertificate, TrustAnchors
 from tests.asking import decided
 

@@ -1,0 +1,1 @@
+"""HTTP towards servers that the policy names."""

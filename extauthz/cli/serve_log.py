@@ -6,6 +6,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
@@ -23,7 +24,7 @@ LONGEST_SYNC_SECONDS = 3600
 
 
 class UnusableLogError(Exception):
-    """A decision log cannot be written to; the message says which one and why."""
+    """A decision log cannot be written to, or kept, as asked; the message says which and why."""
 
 
 class _Word(Enum):
@@ -67,6 +68,13 @@ def add_to(command: argparse.ArgumentParser) -> None:
         help="delete files N days after they were finished (default: they are never deleted)",
     )
     group.add_argument(
+        "--decision-log-keep-mb",
+        type=_number(1, LARGEST),
+        metavar="N",
+        help="delete the oldest finished files of a log when they are more than N MB together, as"
+        " they are on the disk (default: there is no bound)",
+    )
+    group.add_argument(
         "--decision-log-fsync-seconds",
         type=_number(0, LONGEST_SYNC_SECONDS),
         default=1,
@@ -78,29 +86,51 @@ def add_to(command: argparse.ArgumentParser) -> None:
 
 def opened(options: argparse.Namespace) -> DecisionLogs:
     """The decision logs that the options ask for. Raises UnusableLogError."""
-    keeping = Keeping(
-        max_octets=options.decision_log_max_mb * MEGABYTE,
-        max_seconds=options.decision_log_max_hours * HOUR_SECONDS,
-        keep_days=options.decision_log_keep_days,
-        sync_seconds=options.decision_log_fsync_seconds,
-    )
+    keeping = _keeping(options)
     chosen: tuple[_Choice, ...] = options.decision_log
     destinations: list[Destination] = []
     seen: dict[tuple[int, int], _Choice] = {}
-    for choice in chosen:
-        if choice is _Word.OFF:
-            continue
-        try:
-            destinations.append(_destination(choice, keeping))
-            facts = choice.stat() if isinstance(choice, Path) else os.fstat(sys.stdout.fileno())
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise UnusableLogError(f"decision log {_shown(choice)}: {reason}") from error
-        other = seen.setdefault((facts.st_dev, facts.st_ino), choice)
-        if other is not choice and stat.S_ISREG(facts.st_mode):
-            text = f"decision log {_shown(choice)}: this is the same file as {_shown(other)}"
-            raise UnusableLogError(text)
+    with ExitStack() as undo:
+        for choice in chosen:
+            if choice is _Word.OFF:
+                continue
+            try:
+                destination = _destination(choice, keeping)
+                undo.callback(destination.close)
+                destinations.append(destination)
+                facts = choice.stat() if isinstance(choice, Path) else os.fstat(sys.stdout.fileno())
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise UnusableLogError(f"decision log {_shown(choice)}: {reason}") from error
+            other = seen.setdefault((facts.st_dev, facts.st_ino), choice)
+            if other is not choice and stat.S_ISREG(facts.st_mode):
+                text = f"decision log {_shown(choice)}: this is the same file as {_shown(other)}"
+                raise UnusableLogError(text)
+        undo.pop_all()
     return DecisionLogs([DecisionLog(destination) for destination in destinations])
+
+
+def _keeping(options: argparse.Namespace) -> Keeping:
+    most: int = options.decision_log_max_mb
+    kept: int | None = options.decision_log_keep_mb
+    # A file that is more than all that is kept would be lost as soon as it is finished.
+    if kept is not None and not most:
+        raise UnusableLogError(
+            "--decision-log-keep-mb goes with no --decision-log-max-mb 0: a single file could be"
+            " more than all that is to be kept"
+        )
+    if kept is not None and kept < most:
+        raise UnusableLogError(
+            f"--decision-log-keep-mb {kept} is less than a single file may have: {most} MB"
+            " (--decision-log-max-mb)"
+        )
+    return Keeping(
+        max_octets=most * MEGABYTE,
+        max_seconds=options.decision_log_max_hours * HOUR_SECONDS,
+        keep_days=options.decision_log_keep_days,
+        keep_octets=None if kept is None else kept * MEGABYTE,
+        sync_seconds=options.decision_log_fsync_seconds,
+    )
 
 
 def _destination(choice: _Choice, keeping: Keeping) -> Destination:

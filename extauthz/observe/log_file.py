@@ -13,11 +13,15 @@ import logging
 import os
 import stat
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from extauthz.observe.log_archive import LogArchive, is_at, sync_directory
+from extauthz.observe.log_archive import LogArchive
+from extauthz.observe.log_finished import is_at, sync_directory
+from extauthz.observe.log_retention import Why
+from extauthz.observe.log_troubles import Troubles
 
 __all__ = ["Keeping", "LogFile"]
 
@@ -32,7 +36,6 @@ _ATTEMPTS = 10
 _TAIL = 1024 * 1024
 """Where a file without a line feed is no log, in octets from its end."""
 _ROTATE_AGAIN_SECONDS = 60.0
-_SAY_AGAIN_SECONDS = 60.0
 _TEND_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
@@ -48,6 +51,8 @@ class Keeping:
     """Files end at every multiple of it since 1970 (UTC): at midnight for a day; 0 for never."""
     keep_days: int | None = None
     """When finished files are deleted; None for never."""
+    keep_octets: int | None = None
+    """How much finished files may be together before the oldest are deleted; None for no bound."""
     sync_seconds: float = 1.0
     """How long lines may be in the kernel's memory only; 0 for not at all."""
 
@@ -63,9 +68,8 @@ class LogFile:
         # Whoever changes the working directory later shall not move the log.
         self._path = path.absolute()
         self._keeping = keeping
-        self._failed = 0
-        self._silent_until: dict[str, float] = {}
-        self._archive = LogArchive(self._path, keeping.keep_days)
+        self._troubles = Troubles(self.name)
+        self._archive = LogArchive(self._path, keeping.keep_days, keeping.keep_octets)
         self._end = 0
         """Where the file ended when this process left it, or began to use it."""
         self._unsynced_at: float | None = None
@@ -92,7 +96,18 @@ class LogFile:
     @property
     def failures(self) -> int:
         """How often it could not be rotated, made safe, compressed or deleted."""
-        return self._failed + self._archive.failures
+        return self._troubles.complaints + self._archive.failures
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What fails at present, a clause each; it is looked at from any thread."""
+        trouble = self._archive.trouble
+        return self._troubles.present if trouble is None else (*self._troubles.present, trouble)
+
+    @property
+    def deleted(self) -> Mapping[Why, int]:
+        """How many finished files this process deleted."""
+        return self._archive.deleted
 
     def write(self, batch: bytes) -> None:
         """See `Destination`."""
@@ -101,6 +116,10 @@ class LogFile:
             if self._is_finished(size, len(batch)):
                 descriptor, size = self._rotate(descriptor, size)
             self._append(descriptor, batch, size)
+            self._troubles.ends("written")
+        except OSError as error:
+            self._troubles.begins("written", error)
+            raise
         finally:
             self._unlock()
 
@@ -150,6 +169,8 @@ class LogFile:
             self._descriptor = _opened(self._path)
         except FileNotFoundError:
             self._path.parent.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
+            text = "decision log %s: its directory was gone, with what was in it, and is made again"
+            logger.warning(text, self.name)
             self._descriptor = _opened(self._path)
         self.beginnings += 1
         self._end = 0
@@ -201,13 +222,19 @@ class LogFile:
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            self._complain("made safe on the disk", error)
+            self._troubles.complain("made safe on the disk", error)
+        else:
+            self._troubles.ends("made safe on the disk")
 
     def _is_finished(self, size: int, more: int) -> bool:
-        if not size or time.monotonic() < self._rotate_at:
+        if time.monotonic() < self._rotate_at:
             return False
         is_full = self._keeping.max_octets and size + more > self._keeping.max_octets
-        return bool(is_full) or self._is_of_another_time()
+        if size and (is_full or self._is_of_another_time()):
+            return True
+        # Somebody else did it.
+        self._troubles.ends("rotated")
+        return False
 
     def _is_of_another_time(self) -> bool:
         length = self._keeping.max_seconds
@@ -218,9 +245,10 @@ class LogFile:
         try:
             self._path.rename(self._archive.free_name())
         except OSError as error:
-            self._complain("rotated", error)
+            self._troubles.complain("rotated", error)
             self._rotate_at = time.monotonic() + _ROTATE_AGAIN_SECONDS
             return descriptor, size
+        self._troubles.ends("rotated")
         self.rotations += 1
         self._leave()
         self._archive.wake()
@@ -235,18 +263,10 @@ class LogFile:
             else:
                 self._written_at = time.time()
         except OSError as error:
-            self._complain("rotated", error)
+            self._troubles.complain("rotated", error)
             self._rotate_at = time.monotonic() + _ROTATE_AGAIN_SECONDS
         finally:
             self._unlock()
-
-    def _complain(self, what: str, error: OSError) -> None:
-        self._failed += 1
-        now = time.monotonic()
-        if now >= self._silent_until.get(what, 0.0):
-            self._silent_until[what] = now + _SAY_AGAIN_SECONDS
-            reason = error.strerror or str(error)
-            logger.error("decision log %s: it cannot be %s: %s", self.name, what, reason)
 
 
 def _opened(path: Path) -> int:

@@ -7,6 +7,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from extauthz.observe.decision_log import DecisionLogs
+from extauthz.observe.log_file import LogFile
+from extauthz.observe.log_retention import Why
 
 __all__ = ["LogMetrics"]
 
@@ -43,6 +45,11 @@ class LogMetrics(Collector):
             "Files of the decision log that this process finished.",
             labels=_LABELS,
         )
+        deleted = CounterMetricFamily(
+            "extauthz_decision_log_deleted_files",
+            "Finished files of the decision log that this process deleted.",
+            labels=[*_LABELS, "reason"],
+        )
         failures = CounterMetricFamily(
             "extauthz_decision_log_failures",
             "Attempts to write, sync, rotate, compress or delete a decision log that failed.",
@@ -55,4 +62,8 @@ class LogMetrics(Collector):
             waiting.add_metric(destination, log.waiting)
             rotations.add_metric(destination, log.destination.rotations)
             failures.add_metric(destination, log.failures)
-        yield from (written, dropped, waiting, rotations, failures)
+            if isinstance(log.destination, LogFile):
+                for why in Why:
+                    count = log.destination.deleted[why]
+                    deleted.add_metric([*destination, why.value], count)
+        yield from (written, dropped, waiting, rotations, deleted, failures)

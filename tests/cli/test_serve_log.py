@@ -1,6 +1,7 @@
 """`extauthz serve --decision-log`: where decisions go, and that none gets lost."""
 
 import http.client
+import os
 import resource
 import shutil
 import signal
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ WRONG = {
     ),
     "less than nothing": (["--decision-log-max-hours", "-1"], "'-1' is not a whole number"),
     "deleted at once": (["--decision-log-keep-days", "0"], "a whole number from 1 to 1000000"),
+    "none kept": (["--decision-log-keep-mb", "0"], "a whole number from 1 to 1000000"),
     "too much": (["--decision-log-max-mb", "1000001"], "a whole number from 0 to 1000000"),
     "other digits": (["--decision-log-max-mb", "٣"], "a whole number from 0 to 1000000"),
     "much too much": (["--decision-log-fsync-seconds", "0" * 9 + "1" * 5000], "from 0 to 3600"),
@@ -97,6 +100,74 @@ def test_a_log_that_cannot_be_written_keeps_it_from_starting(
     assert done.stderr.startswith("extauthz: decision log file:")
     assert done.stderr.endswith(message.format(path) + "\n")
     assert not socket.exists()
+    assert not [each for each in threading.enumerate() if each.name == "decision-log-archive"]
+
+
+LESS_THAN_A_FILE = {
+    "than the default": (
+        ["--decision-log-keep-mb", "99"],
+        "--decision-log-keep-mb 99 is less than a single file may have: 100 MB",
+    ),
+    "than was asked for": (
+        ["--decision-log-max-mb", "7", "--decision-log-keep-mb", "6"],
+        "--decision-log-keep-mb 6 is less than a single file may have: 7 MB",
+    ),
+    "than a file without a bound": (
+        ["--decision-log-max-mb", "0", "--decision-log-keep-mb", "1000000"],
+        "--decision-log-keep-mb goes with no --decision-log-max-mb 0: a single file could be more",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), LESS_THAN_A_FILE.values(), ids=LESS_THAN_A_FILE)
+def test_a_bound_that_one_file_may_exceed_keeps_it_from_starting(
+    company: Company, extauthz_here: Run, options: list[str], message: str
+) -> None:
+    """Else each file would be lost as soon as it is finished. No log is begun."""
+    log = company.directory / "decisions.log"
+    done = extauthz_here(
+        "serve", "--policy", company.policy, "--decision-log", f"file:{log}", *options
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"extauthz: {message} ")
+    assert not log.exists()
+
+
+def test_old_files_make_room_for_new_ones(company: Company, serving: Serving) -> None:
+    """The start says what the bounds are; what is deleted is said and counted."""
+    path = company.directory / "decisions.log"
+    ages = [timedelta(days=days) for days in (9, 4, 3, 2, 1)]
+    old = [
+        path.with_name(f"{path.name}-{datetime.now(UTC) - age:%Y%m%dT%H%M%S.%fZ}") for age in ages
+    ]
+    for file in old:
+        file.write_bytes(os.urandom(800_000))
+    with serving(
+        company.policy, "--decision-log", "stdout", "--decision-log", f"file:{path}",
+        "--decision-log-max-mb", "2", "--decision-log-keep-mb", "2",
+        "--decision-log-keep-days", "7",
+    ) as server:  # fmt: skip
+        server.said(
+            f"decision log file:{path}: finished files are deleted when they are older than 7 days,"
+            " or more than 2 MB together"
+        )
+        server.said(rf"finished files deleted: 1, up to {old[0].name}: they were older than 7 days")
+        server.said(
+            rf"finished files deleted: 2, up to {old[2].name}: they were more than 2 MB together"
+        )
+        deleted = {
+            labels: value
+            for (name, labels), value in server.metrics().items()
+            if name == "extauthz_decision_log_deleted_files_total"
+        }
+        log = ("destination", f"file:{path}")
+        assert deleted == {
+            frozenset({log, ("reason", "age")}): 1,
+            frozenset({log, ("reason", "size")}): 2,
+        }
+        assert server.stop() == 0
+    assert files_of(path) == [*(file.with_name(f"{file.name}.gz") for file in old[3:]), path]
 
 
 def written_by(server: Server) -> dict[tuple[str, str], float]:

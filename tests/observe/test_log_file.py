@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,13 @@ def mounted(directory: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
+def is_open(descriptor: Path, file: Path) -> bool:
+    """Whether it is one of this file. Others may be closed while they are looked at."""
+    with suppress(FileNotFoundError):
+        return descriptor.samefile(file)
+    return False
+
+
 class TestWriting:
     def test_lines_are_added_to_what_is_there(self, path: Path) -> None:
         """A restart goes on where the log ended."""
@@ -91,6 +98,11 @@ class TestWriting:
             file.write(line("a"))
 
         assert ids_in(records_of(path)) == ["a"]
+
+
+def broken(*_arguments: object) -> None:
+    """Stands in for a call to a disk that fails, which none does at a test's word."""
+    raise OSError(errno.EIO, "Input/output error")
 
 
 def link_to_a_log(path: Path) -> None:
@@ -272,11 +284,11 @@ class TestRotation:
     def test_a_file_that_another_finished_is_let_go(self, path: Path) -> None:
         """Its room on the disk is free once it is compressed, though this one has no line."""
         with opened(path) as file:
-            path.rename(path.with_name("decisions.log-1"))
+            finished = path.rename(path.with_name("decisions.log-1"))
             file.tend()
-            held = [each.stat().st_ino for each in Path("/proc/self/fd").iterdir() if each.exists()]
+            held = [each for each in Path("/proc/self/fd").iterdir() if is_open(each, finished)]
 
-        assert path.with_name("decisions.log-1").stat().st_ino not in held
+        assert held == []
 
 
 class TestDisk:
@@ -292,7 +304,9 @@ class TestDisk:
                     with pytest.raises(OSError, match="File too large"):
                         file.write(batch)
                     assert ids_in(records_of(path)) == ["a"]
+                    assert file.troubles == ("it cannot be written: File too large",)
             file.write(batch)
+            assert not file.troubles
 
         assert octets_of(path) == line("a") + batch
 
@@ -343,15 +357,26 @@ class TestDisk:
             assert ids_in(records_of(moved)) == ["a"]
             assert ids_in(records_of(path)) == ["b"]
 
-    def test_a_directory_that_is_removed_comes_back(self, path: Path) -> None:
-        """What was in it is gone; what comes is kept."""
-        with opened(path) as file:
+    def test_a_directory_that_is_removed_comes_back(
+        self, path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What was in it is gone, and that is said; what comes is kept."""
+        with opened(path) as file, caplog.at_level(logging.WARNING):
             file.write(line("a"))
-            shutil.rmtree(path.parent)
+            path.unlink()
             file.write(line("b"))
+            assert caplog.messages == []
+            shutil.rmtree(path.parent)
+            file.write(line("c"))
+            file.write(line("d"))
             assert stat.S_IMODE(path.parent.stat().st_mode) & 0o027 == 0
 
-        assert ids_in(records_of(path)) == ["b"]
+        assert ids_in(records_of(path)) == ["c", "d"]
+        (message,) = caplog.messages
+        assert message == (
+            f"decision log file:{path}: its directory was gone, with what was in it, and is made"
+            " again"
+        )
 
     def test_a_directory_that_cannot_be_reached_is_no_end(self, path: Path) -> None:
         """Whatever the reason: here its name leads in a circle."""
@@ -375,14 +400,32 @@ class TestDisk:
         self, path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """It is said, and tried again after a while. A name too long for a stamp, for example."""
-        path = path.with_name("x" * 240)
+        path = path.with_name("x" * (os.pathconf(path.parent, "PC_NAME_MAX") - 15))
         with opened(path, Keeping(max_octets=1)) as file:
             for each in lines(5):
                 file.write(each)
+            assert file.troubles == ("it cannot be rotated: File name too long",)
 
         assert ids_in(records_of(path)) == ["0", "1", "2", "3", "4"]
         assert file.failures >= 1
         assert caplog.text.count("it cannot be rotated: File name too long") == 1
+
+    @pytest.mark.parametrize("is_by_another", [False, True])
+    def test_one_that_was_rotated_after_all_is_in_no_trouble(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, *, is_by_another: bool
+    ) -> None:
+        """By us when it is tried again, or by somebody else meanwhile."""
+        with opened(path, Keeping(max_octets=200, max_seconds=0)) as file:
+            with monkeypatch.context() as patch:
+                patch.setattr(Path, "rename", broken)
+                for each in lines(5):
+                    file.write(each)
+            assert [*file.troubles] == ["it cannot be rotated: Input/output error"]
+            monkeypatch.setattr(file, "_rotate_at", 0.0)
+            if is_by_another:
+                path.rename(path.with_name("other"))
+            file.write(line("a"))
+            assert not file.troubles
 
     def test_a_file_that_became_something_else_is_not_written_to(self, path: Path) -> None:
         """While it stands there, lines wait."""
@@ -435,7 +478,7 @@ class TestSeveralProcesses:
             began = time.monotonic()
             with pytest.raises(OSError, match="another process has it locked"):
                 file.write(line("a"))
-            assert 0.2 <= time.monotonic() - began < 2
+            assert 0.2 <= time.monotonic() - began < 30
             fcntl.flock(other, fcntl.LOCK_UN)
             file.write(line("a"))
 
@@ -473,7 +516,7 @@ class TestSync:
             while not synced:
                 time.sleep(min(0.05, file.tend()))
             file.tend()
-            assert 0.15 < synced[0] - began < 1
+            assert 0.15 < synced[0] - began < 30
             assert len(synced) == 1
             file.write(line("c"))
         assert len(synced) == 2
@@ -481,18 +524,17 @@ class TestSync:
     def test_a_disk_that_fails_is_said(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """No disk fails at a test's word, so here the call stands in for it."""
+        """For as long as it does."""
         with opened(path, Keeping(sync_seconds=0)) as file:
-
-            def fails(_descriptor: int) -> None:
-                raise OSError(errno.EIO, "Input/output error")
-
             with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
-                patch.setattr(os, "fsync", fails)
+                patch.setattr(os, "fsync", broken)
                 file.write(line("a"))
                 file.write(line("b"))
+            assert [*file.troubles] == ["it cannot be made safe on the disk: Input/output error"]
+            file.write(line("c"))
+            assert not file.troubles
 
-        assert ids_in(records_of(path)) == ["a", "b"]
+        assert ids_in(records_of(path)) == ["a", "b", "c"]
         assert file.failures == 2
         assert len(caplog.messages) == 1
         assert "it cannot be made safe on the disk: Input/output error" in caplog.text

@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from extauthz.observe.log_archive import LogArchive
 from extauthz.observe.log_file import Keeping, LogFile
 from extauthz.records.line import Record
 from tests.observe.log_lines import files_of, gaps_in, ids_in, records_of
@@ -18,10 +19,12 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from extauthz.observe.decision_log import DecisionLog
+from extauthz.observe.log_archive import LogArchive
 from extauthz.observe.log_file import Keeping, LogFile
 from tests.observe.log_lines import line
-name, path = sys.argv[1], Path(sys.argv[2])
-log = DecisionLog(LogFile(path, Keeping(max_octets=200_000)), capacity=100_000)
+name, path, keep, capacity = sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:])
+keeping = Keeping(max_octets=200_000, keep_octets=keep or None)
+log = DecisionLog(LogFile(path, keeping), capacity)
 number = 0
 while not path.with_name("stop").exists():
     log.write([line(f"{name}-{number + each}") for each in range(20)])
@@ -33,10 +36,12 @@ print("end", number, log.written, log.dropped, flush=True)
 """
 
 
-def writer(name: str, path: Path) -> "subprocess.Popen[str]":
+def writer(
+    name: str, path: Path, keep_octets: int = 0, capacity: int = 100_000
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", WRITER, name, path], stdout=subprocess.PIPE, text=True,
-        cwd=REPOSITORY, env=os.environ,
+        [sys.executable, "-c", WRITER, name, path, str(keep_octets), str(capacity)],
+        stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=os.environ,
     )  # fmt: skip
 
 
@@ -97,3 +102,39 @@ def test_nothing_that_was_counted_as_written_is_lost(tmp_path: Path) -> None:
     assert len(files_of(path)) > 3
     packed = [file for file in files_of(path) if file.suffix == ".gz"]
     subprocess.run(["gzip", "--test", *packed], check=True)
+
+
+def test_what_is_kept_of_a_shared_log_has_no_hole(tmp_path: Path) -> None:
+    """Two write, finish files and delete the oldest; one is killed while it does.
+
+    What stays of each writer is the newest, to the last line, and no more than the bound.
+    """
+    path, bound = tmp_path / "decisions.log", 60_000
+    writers = {name: writer(name, path, bound, capacity=50_000_000) for name in ("a", "b", "k")}
+    for each in writers.values():
+        said_by(each, 1)
+    until = time.monotonic() + 60
+    while not (seen := sorted(path.parent.glob(f"{path.name}-*.gz"))):
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    while seen[0].exists():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    killed = writers.pop("k")
+    killed.kill()
+    killed.communicate(timeout=30)
+    path.with_name("stop").touch()
+    said = {name: each.communicate(timeout=30)[0].splitlines() for name, each in writers.items()}
+    # Whoever comes next sees to what the end left.
+    LogFile(path, Keeping()).close()
+    LogArchive(path, None, bound).tidy()
+
+    numbers = numbers_in(records_of(path))
+    for name in writers:
+        _, handed_over, written, lost = said[name][-1].split()
+        assert (written, lost) == (handed_over, "0")
+        own = numbers[name]
+        assert own == list(range(int(handed_over) - len(own), int(handed_over)))
+    finished = files_of(path)[:-1]
+    assert finished[0] > seen[0]
+    assert 0 < sum(file.stat().st_size for file in finished) <= bound

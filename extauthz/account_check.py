@@ -14,8 +14,9 @@ from extauthz.certificate import PeerCertificate
 from extauthz.findings import Finding, Reason
 from extauthz.identity import IdentityKind
 from extauthz.login import ClientCertificate, Login
-from extauthz.lookup import ByIdentity, ByLogin, Found, Lookup, LookupKey, Unavailable
+from extauthz.lookup import ByIdentity, ByLogin, Found, Lookup, LookupKey, Unavailable, is_open
 from extauthz.policy import Subscription
+from extauthz.quoting import quoted
 
 __all__ = ["Answer", "Claimant", "accounts_in", "answer_of", "claimant", "lookup_keys"]
 
@@ -27,6 +28,14 @@ _KINDS = {
     IdentityKind.UPN: "userPrincipalName",
     IdentityKind.SUBJECT: "subject",
     IdentityKind.SAN_URI: "uniformResourceIdentifier",
+}
+
+
+_WRITTEN = {
+    IdentityKind.EMAIL: "address",
+    IdentityKind.UPN: "userPrincipalName",
+    IdentityKind.SUBJECT: "distinguished name",
+    IdentityKind.SAN_URI: "URI",
 }
 
 
@@ -94,15 +103,7 @@ def claimant(
     if against or certificate is None:
         found = Claimant(claimed, (*against, *_disabled(claimed)))
     elif not subscription.verify_email:
-        owners = _identified(subscription, certificate, answers, now)
-        accounts = claimed or tuple(each for each in owners if not each.is_disabled) or owners
-        identities = certificate.identities(subscription.identity)
-        ends = filter(None, (account.holds_until(identities) for account in owners))
-        found = Claimant(
-            accounts,
-            tuple(_disabled(dict.fromkeys((*claimed, *accounts)))),
-            min(ends, default=FOREVER),
-        )
+        found = _unverified(subscription, claimed, certificate, answers, now)
     elif claimed:
         found = _claimed(subscription, claimed, certificate, answers, now)
     else:
@@ -110,11 +111,27 @@ def claimant(
     unanswered = tuple(
         Lookup(subscription.accounts, key)
         for key, answer in answers.items()
-        if answer is None and not isinstance(subscription.accounts, Accounts)
+        if is_open(answer) and not isinstance(subscription.accounts, Accounts)
     )
     if not doubts and not unanswered:
         return found
     return replace(found, unanswered=unanswered, in_doubt=bool(doubts))
+
+
+def _unverified(
+    subscription: Subscription,
+    claimed: tuple[Account, ...],
+    certificate: PeerCertificate,
+    answers: Mapping[LookupKey, Answer],
+    now: datetime,
+) -> Claimant:
+    """Whose request it is, where the certificate's names need not be those of the account."""
+    owners = _identified(subscription, certificate, answers, now)
+    accounts = claimed or tuple(each for each in owners if not each.is_disabled) or owners
+    identities = certificate.identities(subscription.identity)
+    ends = filter(None, (account.holds_until(identities) for account in owners))
+    disabled = tuple(_disabled(dict.fromkeys((*claimed, *accounts))))
+    return Claimant(accounts, disabled, min(ends, default=FOREVER))
 
 
 def _claimed(
@@ -142,9 +159,17 @@ def _claimed(
         return Claimant(claimed, (Finding(Reason.LOGIN_CONFLICT, detail), *disabled))
     is_email = kind is IdentityKind.EMAIL
     reason = Reason.EMAIL_MISMATCH if is_email else Reason.IDENTITY_MISMATCH
-    held = " and ".join(repr(str(each)) for each in claimed[0].identities) or "none"
-    detail = f"the account has {held}, the certificate {names!r}"
+    detail = f"the account has {_held(claimed[0], kind)}, the certificate {names!r}"
     return Claimant(claimed, (Finding(reason, detail), *disabled))
+
+
+def _held(account: Account, kind: IdentityKind) -> str:
+    """The names of an account, and what was meant as one and is none."""
+    held = " and ".join(repr(str(each)) for each in account.identities) or "none"
+    if not account.unusable:
+        return held
+    wrong = (f"its {kind} {quoted(text)} is no {_WRITTEN[kind]}" for text in account.unusable)
+    return f"{held} ({', '.join(wrong)})"
 
 
 def _unclaimed(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -48,6 +48,9 @@ class Account:
     unit: str | None = None
     """The part of the company that the user belongs to."""
     role: Role | None = None
+    unusable: tuple[str, ...] = field(default=(), compare=False)
+    """What stands among its names and is none of their kind. It equals nothing, and is here so that
+    somebody can be told; a directory may have written anything into it."""
 
     def holds_until(self, names: AbstractSet[Identity]) -> datetime | None:
         """Until when one of these names is the account's; None when none of them is."""

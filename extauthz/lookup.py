@@ -28,6 +28,7 @@ __all__ = [
     "Secret",
     "SqlDirectory",
     "Unavailable",
+    "is_open",
 ]
 
 
@@ -168,13 +169,20 @@ class Unavailable:
     """Nobody can say at this moment."""
 
     why: str
+    may_be_asked: bool = False
+    """Whether who has the question now has it asked, and waits: an answer may come this time."""
 
 
 class Directories(Protocol):
     """What the decision may know of directories: a look-up, without waiting."""
 
     def known(self, lookup: Lookup) -> Found | Unavailable | None:
-        """What counts as the answer now; None where it has to be asked for first."""
+        """What counts as the answer now. If it `is_open`, it has to be asked for first."""
+
+
+def is_open(answer: Found | Unavailable | None) -> bool:
+    """Whether an answer has to be asked for."""
+    return answer is None or (isinstance(answer, Unavailable) and answer.may_be_asked)
 
 
 class _NoDirectories:

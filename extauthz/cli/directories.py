@@ -9,6 +9,7 @@ from pathlib import Path
 
 from extauthz.accounts import Accounts
 from extauthz.directory import mistakes, reading
+from extauthz.directory.backend import UnreachableError
 from extauthz.directory.gathered import GatheredDirectories
 from extauthz.files import Place
 from extauthz.lookup import AccountFile, ByLogin, Lookup
@@ -60,9 +61,12 @@ async def _asked(
     accounts = subscription.accounts
     if isinstance(accounts, Accounts | AccountFile):
         return []
-    why = await directories.try_out(Lookup(accounts, PROBE))
-    if why is None:
+    fault = await directories.try_out(Lookup(accounts, PROBE))
+    if fault is None:
         return []
-    message = f"{quoted(subscription.name)}: the directory of accounts: {why}"
-    remedy = "check that it is reachable from here: nobody whose account is not known can pass"
-    return [Problem(file, None, Severity.LAPSED, message, remedy)]
+    message = f"{quoted(subscription.name)}: the directory of accounts: {fault}"
+    to_do = "mend that"
+    if isinstance(fault, UnreachableError):
+        to_do = "check that it is reachable from here"
+    remedy = f"{to_do}: nobody whose account is not known can pass"
+    return [Problem(file, None, Severity.LAPSED, message, remedy, subscription.name)]

@@ -11,16 +11,26 @@ from extauthz import secret
 from extauthz.accounts import Account
 from extauthz.identity import IdentityKind, parse
 from extauthz.lookup import LookupKey, Secret
+from extauthz.quoting import MAX_QUOTED
 
-__all__ = ["Backend", "DirectoryError", "UnusableAnswerError", "account", "octets", "read_secret"]
+__all__ = [
+    "Backend", "DirectoryError", "UnreachableError", "UnusableAnswerError", "account", "octets",
+    "read_secret",
+]  # fmt: skip
 
 
 ACCOUNT_OCTETS = 800
 """What an account with few names and groups takes, about."""
+MAX_UNUSABLE = 3
+"""How many of the names that are none are kept of an account: they are for a message."""
 
 
 class DirectoryError(Exception):
     """Nothing usable was answered. The message is for the operator's log: no secret is in it."""
+
+
+class UnreachableError(DirectoryError):
+    """Nobody answered at all, or not in time."""
 
 
 class UnusableAnswerError(DirectoryError):
@@ -54,14 +64,17 @@ def account(  # noqa: PLR0913 (the members of an account)
     is_disabled: bool = False,
     unit: str | None = None,
 ) -> Account:
-    """An account of a directory. A name that is none of its kind equals nothing and is left out."""
-    identities = (parse(kind, name) for name in names)
+    """An account of a directory. A name that is none of its kind is no name of it."""
+    parsed = {name: parse(kind, name) for name in names}
+    unusable = [name for name, identity in parsed.items() if identity is None]
     return Account(
         login,
-        tuple(dict.fromkeys(identity for identity in identities if identity is not None)),
+        tuple(dict.fromkeys(identity for identity in parsed.values() if identity is not None)),
         is_disabled=is_disabled,
         groups=frozenset(groups),
         unit=unit,
+        # One character more than a message repeats shows that there was more.
+        unusable=tuple(name[: MAX_QUOTED + 1] for name in unusable[:MAX_UNUSABLE]),
     )
 
 

@@ -4,6 +4,8 @@
   and its answer is there for the next check. Many checks with one question wait for one answer.
 - An answer counts for its `ttl`, and is asked for again before that ends while it is in use. Beyond
   its end it counts for `stale_if_error` more, as long as the directory does not answer.
+- A failure is remembered for a moment, so that the check that waited can say why. Whoever comes
+  next has it asked again.
 - A directory that fails again and again is left alone for a moment, in which nobody waits for it.
 - What is not known is never taken for "no such account".
 
@@ -16,13 +18,13 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from extauthz.accounts import Account
 from extauthz.cache import BoundedCache
 from extauthz.directory.backend import Backend, DirectoryError, UnusableAnswerError, octets
-from extauthz.lookup import ByLogin, Caching, Found, LookupKey, Unavailable
+from extauthz.lookup import ByLogin, Caching, Found, LookupKey, Unavailable, is_open
 from extauthz.quoting import printable
 
 __all__ = ["LATENCY_BUCKETS", "CachedDirectory"]
@@ -35,6 +37,9 @@ ANSWER_OCTETS = 512
 """What an answer takes besides its accounts, about."""
 MAX_ASKING = 1024
 """Questions that may be on their way to one directory; what comes beyond is not asked."""
+FAILURE_SECONDS = WAIT_SECONDS + 0.3
+"""How long a failure is remembered. A check may have to wait for somebody else meanwhile, before it
+says why it had no answer here."""
 MAX_FAILURES = 3
 """Failures in a row after which a directory is left alone."""
 FIRST_PAUSE_SECONDS = 0.5
@@ -54,6 +59,8 @@ class _Kept:
     refresh_at: float
     until: float
     until_if_error: float
+    failed_until: float = 0.0
+    """Until when its question is one that has just failed."""
 
 
 class CachedDirectory:
@@ -71,7 +78,7 @@ class CachedDirectory:
         self._backend = backend
         self._caching = caching
         self._clock = clock
-        self._asking: dict[LookupKey, asyncio.Task[None]] = {}
+        self._asking: dict[LookupKey, asyncio.Task[DirectoryError | None]] = {}
         self._overdue: set[LookupKey] = set()
         """Questions that are on their way for longer than a check waits."""
         self._answered_at = 0.0
@@ -93,7 +100,7 @@ class CachedDirectory:
         return self._failures == 0
 
     def known(self, key: LookupKey) -> Found | Unavailable | None:
-        """What counts as the answer now; None where it has to be asked for first."""
+        """What counts as the answer now. If it `is_open`, it has to be asked for first."""
         now = self._clock()
         kept = self.kept.get(key)
         if kept is not None:
@@ -101,7 +108,8 @@ class CachedDirectory:
                 if now >= kept.refresh_at and not self._is_paused(now):
                     self._ask(key)
                 return kept.answer
-            if now < kept.until_if_error and (self._failures or key in self._overdue):
+            is_failing = self._failures or key in self._overdue or now < kept.failed_until
+            if now < kept.until_if_error and is_failing:
                 self.results["stale"] += 1
                 if not self._is_paused(now):
                     self._ask(key)
@@ -109,22 +117,20 @@ class CachedDirectory:
         if self._is_paused(now):
             self.results["skipped"] += 1
             return Unavailable(self._why or "too many questions are on their way to it")
-        return None
+        if kept is None or now >= kept.failed_until or isinstance(kept.answer, Found):
+            return None
+        return kept.answer
 
     async def ask(self, keys: Iterable[LookupKey]) -> None:
         """Ask, all at once; return when all have answered, or when no check should wait longer."""
-        tasks = {self._ask(key): key for key in keys if self.known(key) is None}
+        tasks = {self._ask(key): key for key in keys if is_open(self.known(key))}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=WAIT_SECONDS)
             self._overdue.update(tasks[task] for task in late)
 
-    async def try_out(self, key: LookupKey) -> str | None:
+    async def try_out(self, key: LookupKey) -> DirectoryError | None:
         """Ask, wait for whatever comes of it, and say why there is no answer; None with one."""
-        await self._ask(key)
-        known = self.known(key)
-        if isinstance(known, Found):
-            return None
-        return self._why if known is None else known.why
+        return await self._ask(key)
 
     async def close(self) -> None:
         """Give up whatever is still being asked, and every connection."""
@@ -143,7 +149,7 @@ class CachedDirectory:
         is_tried = self._failures >= MAX_FAILURES and bool(self._asking)
         return now < self._paused_until or is_tried or len(self._asking) >= MAX_ASKING
 
-    def _ask(self, key: LookupKey) -> asyncio.Task[None]:
+    def _ask(self, key: LookupKey) -> asyncio.Task[DirectoryError | None]:
         """The one question that is on its way for a key."""
         task = self._asking.get(key)
         if task is None:
@@ -156,15 +162,18 @@ class CachedDirectory:
         self._asking.pop(key, None)
         self._overdue.discard(key)
 
-    async def _inquire(self, key: LookupKey) -> None:
+    async def _inquire(self, key: LookupKey) -> DirectoryError | None:
+        """Ask, keep what comes of it, and return what went wrong."""
         began = self._clock()
         try:
             accounts = await self._backend.find(key)
         except UnusableAnswerError as error:
             self._succeeded("unusable")
             self._keep(key, Unavailable(str(error)), self._caching.negative_ttl)
+            return error
         except DirectoryError as error:
-            self._failed(str(error), began)
+            self._failed(key, str(error), began)
+            return error
         except asyncio.CancelledError:
             raise
         # The check that waits for this finds no answer, which is a refusal. A panic of a Rust
@@ -173,9 +182,12 @@ class CachedDirectory:
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             logger.critical("asking a directory of accounts failed by a bug", exc_info=True)
-            self._failed(f"a bug of extauthz: {type(error).__name__}", began)
+            why = f"a bug of extauthz: {type(error).__name__}"
+            self._failed(key, why, began)
+            return DirectoryError(why)
         else:
             self._answered(key, accounts)
+            return None
         finally:
             took = self._clock() - began
             self.latencies[bisect_left(LATENCY_BUCKETS, took)] += 1
@@ -194,7 +206,20 @@ class CachedDirectory:
             now + seconds,
             now + seconds + self._caching.stale_if_error.total_seconds(),
         )
-        accounts = answer.accounts if isinstance(answer, Found) else ()
+        self._put(key, kept)
+
+    def _keep_failure(self, key: LookupKey, why: str) -> None:
+        """Remember why there is no answer; an older one that counts, or may yet, stays."""
+        now, kept = self._clock(), self.kept.get(key)
+        until = now + FAILURE_SECONDS
+        if kept is not None and isinstance(kept.answer, Found) and now < kept.until_if_error:
+            self._put(key, replace(kept, failed_until=until))
+        else:
+            remembered = Unavailable(why, may_be_asked=True)
+            self._put(key, _Kept(remembered, now, now, now, failed_until=until))
+
+    def _put(self, key: LookupKey, kept: _Kept) -> None:
+        accounts = kept.answer.accounts if isinstance(kept.answer, Found) else ()
         self.kept.put(key, kept, ANSWER_OCTETS + sum(map(octets, accounts)))
 
     def _succeeded(self, result: str) -> None:
@@ -204,7 +229,8 @@ class CachedDirectory:
         self._answered_at = self._clock()
         self.results[result] += 1
 
-    def _failed(self, why: str, began: float) -> None:
+    def _failed(self, key: LookupKey, why: str, began: float) -> None:
+        self._keep_failure(key, why)
         self.results["failed"] += 1
         self._why = why
         # It has answered others meanwhile: it is busy, and not down.

@@ -144,8 +144,9 @@ class FileDirectory:
             for each in reading.problems:
                 logger.error("%s", each.of(self.path))
             kept = "no accounts are" if self._version is None else "the last good version stays"
-            logger.error("accounts %s: %d problems in all, %s in force",
-                         printable(self.settings.path), reading.count, kept)  # fmt: skip
+            noun = "problem" if reading.count == 1 else "problems"
+            logger.error("accounts %s: %d %s in all, %s in force",
+                         printable(self.settings.path), reading.count, noun, kept)  # fmt: skip
         self.problem, self.problems = problem, reading.problems
         self._unavailable = Unavailable(f"the accounts cannot be read: {problem}")
 

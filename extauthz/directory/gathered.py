@@ -6,18 +6,17 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeAlias, assert_never
 
 from extauthz.accounts import Accounts
-from extauthz.directory.backend import Backend
+from extauthz.directory.backend import Backend, DirectoryError
 from extauthz.directory.cached import CachedDirectory
 from extauthz.directory.file import FileDirectory, changed
 from extauthz.directory.http import HttpBackend
 from extauthz.directory.ldap import LdapBackend
 from extauthz.directory.reader import Reader
 from extauthz.directory.sql import SqlBackend
-from extauthz.fetch import Fetcher
+from extauthz.fetch.fetcher import Fetcher
 from extauthz.files import Stamp
 from extauthz.lookup import (
     AccountFile,
@@ -65,16 +64,11 @@ class GatheredDirectories:
         self._stack.callback(watching.cancel)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     def known(self, lookup: Lookup) -> Found | Unavailable | None:
-        """What counts as the answer now; None where it has to be asked for first."""
+        """What counts as the answer now. If it `is_open`, it has to be asked for first."""
         directory = self._directory(lookup.directory)
         if directory is None:
             return Unavailable("it is not in use any more")
@@ -89,7 +83,7 @@ class GatheredDirectories:
                 by_directory[directory].append(lookup.key)
         await asyncio.gather(*(directory.ask(keys) for directory, keys in by_directory.items()))
 
-    async def try_out(self, lookup: Lookup) -> str | None:
+    async def try_out(self, lookup: Lookup) -> DirectoryError | None:
         """Ask a directory whatever is known, and say why it does not answer; None when it does."""
         directory = self._directory(lookup.directory)
         if not isinstance(directory, CachedDirectory):

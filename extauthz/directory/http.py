@@ -6,17 +6,20 @@ asked twice. `http_answer` reads what comes back.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from extauthz.accounts import Account
-from extauthz.directory.backend import DirectoryError, read_secret
+from extauthz.directory.backend import DirectoryError, UnreachableError, read_secret
 from extauthz.directory.http_answer import MAX_OCTETS, is_text, read
-from extauthz.fetch import Fetcher, FetchError
+from extauthz.fetch.exchange import FetchError
+from extauthz.fetch.fetcher import Fetcher
 from extauthz.lookup import ByLogin, HttpDirectory, LookupKey, Secret
 
-__all__ = ["HttpBackend", "problem_with"]
+__all__ = ["HttpBackend", "problem_with", "problems_with"]
 
 # What stands here cannot be read in two ways, by us and by what opens the connection.
 _URL = re.compile(
@@ -58,7 +61,7 @@ class HttpBackend:
                 seconds=settings.timeout.total_seconds(),
             )
         except FetchError as error:
-            raise DirectoryError(str(error)) from error
+            raise _failure(error) from error
         return read(octets, settings.kind)
 
     async def close(self) -> None:
@@ -66,26 +69,44 @@ class HttpBackend:
         await self._connections.close()
 
 
+def _failure(error: FetchError) -> DirectoryError:
+    """A handshake that fails, and whatever else comes back, is of somebody who is there."""
+    cause = error.__cause__
+    is_silence = isinstance(cause, (TimeoutError, aiohttp.ClientConnectorError))
+    if is_silence and not isinstance(cause, aiohttp.ClientSSLError):
+        return UnreachableError(str(error))
+    return DirectoryError(str(error))
+
+
 def problem_with(settings: HttpDirectory) -> str | None:
-    """What is wrong with the settings by themselves; None when nothing is."""
+    """The first thing that is wrong with the settings by themselves; None when nothing is."""
+    return next((message for _, message in problems_with(settings)), None)
+
+
+def problems_with(settings: HttpDirectory) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings by themselves, each with the setting's key."""
     try:
         url = urlsplit(settings.url)
         host, port = url.hostname or "", url.port
     except ValueError:
-        return "the URL is not one"
+        yield "url", "the URL is not one"
+        return
+    wrong: list[str] = []
     if url.scheme not in {"http", "https"}:
-        return "the URL begins neither with https:// nor with http://"
+        wrong.append("the URL begins neither with https:// nor with http://")
     if "@" in url.netloc:
-        return "the URL has a user name in it: give a `token` instead"
+        wrong.append("the URL has a user name in it: give a `token` instead")
     if "#" in settings.url:
-        return "the URL has a fragment, which would not be sent"
+        wrong.append("the URL has a fragment, which would not be sent")
     if "?" in settings.url:
-        return "the URL has a query, which would stand in logs: give a `token`, or use the path"
-    if not _URL.fullmatch(settings.url) or port == 0:
-        return "the URL is not one: write it like https://users.acme.example/extauthz"
+        message = "the URL has a query, which would stand in logs: give a `token`, or use the path"
+        wrong.append(message)
+    if not wrong and (not _URL.fullmatch(settings.url) or port == 0):
+        wrong.append("the URL is not one: write it like https://users.acme.example/extauthz")
     if settings.token is not None and url.scheme == "http" and not _is_loopback(host):
-        return "the token would be sent in the clear: use https://"
-    return None
+        wrong.append("the token would be sent in the clear: use https://")
+    for message in wrong:
+        yield "url", message
 
 
 def _is_loopback(host: str) -> bool:

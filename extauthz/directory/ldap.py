@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from extauthz.accounts import Account
-from extauthz.directory.backend import DirectoryError
+from extauthz.directory.backend import DirectoryError, UnreachableError
 from extauthz.directory.ldap_connection import (
     Connection,
     ConnectionLostError,
@@ -59,7 +59,7 @@ class LdapBackend:
             async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(work)
         except TimeoutError as error:
-            raise DirectoryError(deadline.missed) from error
+            raise UnreachableError(deadline.missed) from error
 
     async def close(self) -> None:
         """Give back every connection; what is on its way ends by itself, within its time."""

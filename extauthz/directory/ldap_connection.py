@@ -19,7 +19,12 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from extauthz import pem
-from extauthz.directory.backend import DirectoryError, UnusableAnswerError, read_secret
+from extauthz.directory.backend import (
+    DirectoryError,
+    UnreachableError,
+    UnusableAnswerError,
+    read_secret,
+)
 from extauthz.directory.ldap_entries import Entry, attributes
 from extauthz.directory.ldap_settings import server
 from extauthz.files import FileProblemError, read_text
@@ -36,7 +41,7 @@ UNNAMED_TLS_ERROR = "(unknown error code)"
 """What libldap has to say when GnuTLS does not accept a certificate."""
 
 
-class ConnectionLostError(DirectoryError):
+class ConnectionLostError(UnreachableError):
     """Nothing more will come on this connection; on a new one it may."""
 
 
@@ -52,9 +57,9 @@ class Deadline:
         return self._at - time.monotonic() < SMALLEST_SECONDS
 
     def left(self) -> float:
-        """How many seconds are left. Raises DirectoryError when it is over."""
+        """How many seconds are left. Raises UnreachableError when it is over."""
         if self.is_over:
-            raise DirectoryError(self.missed)
+            raise UnreachableError(self.missed)
         return max(self._at - time.monotonic(), SMALLEST_SECONDS)
 
 
@@ -225,27 +230,37 @@ class Connection:
             yield
         except ldap.TIMEOUT as error:
             raise ConnectionLostError(deadline.missed) from error
-        except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR, ldap.UNAVAILABLE) as error:
-            missed = deadline.missed if deadline.is_over else None
-            raise ConnectionLostError(missed or self._no_connection(error)) from error
+        except (ldap.SERVER_DOWN, ldap.CONNECT_ERROR) as error:
+            if deadline.is_over:
+                raise ConnectionLostError(deadline.missed) from error
+            raise self._no_connection(error) from error
+        except ldap.UNAVAILABLE as error:
+            raise ConnectionLostError(_refusal(step, error)) from error
         except ldap.TIMELIMIT_EXCEEDED as error:
-            raise DirectoryError(deadline.missed) from error
+            raise UnreachableError(deadline.missed) from error
         except ldap.SIZELIMIT_EXCEEDED as error:
             raise UnusableAnswerError(f"it finds more than {MAX_ENTRIES} entries") from error
         except ldap.NO_SUCH_OBJECT as error:
             message = f"there is no {self._settings.base}, or extauthz may not see it"
             raise DirectoryError(message) from error
         except ldap.LDAPError as error:
-            what = _said(error, "desc") or type(error).__name__
-            raise DirectoryError(f"it refuses {step}: {what[:1].lower()}{what[1:]}") from error
+            raise DirectoryError(_refusal(step, error)) from error
 
-    def _no_connection(self, error: Exception) -> str:
+    def _no_connection(self, error: Exception) -> DirectoryError:
         """The words are libldap's own, the operating system's or the TLS library's."""
         why = _said(error, "info") or _said(error, "desc") or type(error).__name__
         if why != UNNAMED_TLS_ERROR and "certificate" not in why:
-            return f"no connection: {why}"
+            return ConnectionLostError(f"no connection: {why}")
         ca, host = self._settings.ca_file or "the system", server(self._settings.url).host
-        return f"its TLS certificate is not accepted: it must be of a CA in {ca}, and for {host}"
+        return DirectoryError(
+            f"its TLS certificate is not accepted: it must be of a CA in {ca}, and for {host}"
+        )
+
+
+def _refusal(step: str, error: Exception) -> str:
+    """By libldap's name of the code: what the server says of it may have a login in it."""
+    what = _said(error, "desc") or type(error).__name__
+    return f"it refuses {step}: {what[:1].lower()}{what[1:]}"
 
 
 def _said(error: Exception, field: str) -> str | None:

@@ -6,6 +6,7 @@ Nothing here connects, and python-ldap is used where it is installed alone.
 import importlib
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from extauthz.lookup import LdapDirectory
 from extauthz.quoting import quoted
 
-__all__ = ["Server", "problem_with", "server"]
+__all__ = ["Server", "problem_with", "problems_with", "server"]
 
 PORTS = {"ldap": 389, "ldaps": 636}
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}")
@@ -42,13 +43,25 @@ class _DnSyntax(Protocol):
 
 
 def problem_with(settings: LdapDirectory) -> str | None:
-    """What is wrong with the settings, and what would be right; None when nothing is."""
-    return (
-        _problem_with_url(settings)
-        or _problem_with_names(settings)
-        or _problem_with_bind(settings)
-        or _problem_with_filter(settings.filter)
-    )
+    """The first thing that is wrong with the settings; None when nothing is."""
+    return next((message for _, message in problems_with(settings)), None)
+
+
+def problems_with(settings: LdapDirectory) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong with the settings, and what would be right; each with the setting's keys."""
+    about_url = list(_problems_with_url(settings.url))
+    for message in about_url:
+        yield ("url",), message
+    if settings.start_tls and settings.url.lower().startswith("ldaps:"):
+        message = "`start_tls` is for ldap://, and the URL is of ldaps://, which begins with TLS"
+        yield ("start_tls",), message
+    yield from _problems_with_names(settings)
+    yield from _problems_with_bind(settings)
+    if not about_url and _would_tell_the_password(settings):
+        message = "the password would be sent in the clear: use ldaps://, or `start_tls`"
+        yield ("url",), message
+    if (why := _problem_with_filter(settings.filter)) is not None:
+        yield ("filter",), why
 
 
 def server(url: str) -> Server:
@@ -60,57 +73,60 @@ def server(url: str) -> Server:
     return Server(uri, host, parts.scheme == "ldaps")
 
 
-def _problem_with_url(settings: LdapDirectory) -> str | None:
-    url = settings.url
+def _problems_with_url(url: str) -> Iterator[str]:
+    # Where there may be a password, nothing of the URL is repeated.
+    shown = "the URL" if "@" in url else f"the URL {quoted(url)}"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        return f"the URL {quoted(url)} cannot be read: {error}"
+        yield f"{shown} cannot be read" + ("" if "@" in url else f": {error}")
+        return
     if parts.scheme not in PORTS:
-        return f"the URL {quoted(url)} begins with neither ldap:// nor ldaps://"
+        yield f"{shown} begins with neither ldap:// nor ldaps://"
     # libldap takes what is behind a space or a comma for one more URL.
-    if not _HOST.fullmatch(host) and not (_is_address(host) and f"[{host}]" in url.lower()):
-        return f"the URL {quoted(url)} has no host, or one that is no host name"
+    elif not _HOST.fullmatch(host) and not (_is_address(host) and f"[{host}]" in url.lower()):
+        yield f"{shown} has no host, or one that is no host name"
     if port == 0 or parts.netloc.endswith(":"):
-        return f"the URL {quoted(url)} has a port that is none"
+        yield f"{shown} has a port that is none"
     if "@" in parts.netloc:
-        return "the URL names a user: whom to bind as is `bind_dn`'s to say"
+        yield "the URL names a user: whom to bind as is `bind_dn`'s to say"
     if parts.path not in {"", "/"} or "?" in url or "#" in url:
-        return f"the URL {quoted(url)} has more than host and port: the rest has its own settings"
-    if settings.start_tls and parts.scheme == "ldaps":
-        return "`start_tls` is for ldap://, and the URL is of ldaps://, which begins with TLS"
-    return None
+        yield f"{shown} has more than host and port: the rest has its own settings"
 
 
-def _problem_with_names(settings: LdapDirectory) -> str | None:
-    for attribute in (
-        settings.login_attribute,
-        settings.email_attribute,
-        settings.disabled_attribute,
-        settings.group_attribute,
+def _problems_with_names(settings: LdapDirectory) -> Iterator[tuple[tuple[str, ...], str]]:
+    for key, attribute in (
+        ("login_attribute", settings.login_attribute),
+        ("email_attribute", settings.email_attribute),
+        ("disabled_attribute", settings.disabled_attribute),
+        ("group_attribute", settings.group_attribute),
     ):
         if attribute is not None and not _ATTRIBUTE.fullmatch(attribute):
-            return f"{quoted(attribute)} is no attribute's name (RFC 4512 1.4), such as uid or mail"
-    for dn in (settings.base, settings.bind_dn):
+            what = "is no attribute's name (RFC 4512 1.4), such as uid or mail"
+            yield (key,), f"{quoted(attribute)} {what}"
+    for keys, dn in ((("base",), settings.base), (("bind", "dn"), settings.bind_dn)):
         if dn is not None and not _is_dn(dn):
-            return f"{quoted(dn)} is no distinguished name (RFC 4514), such as dc=acme,dc=example"
-    return None
+            what = "is no distinguished name (RFC 4514), such as dc=acme,dc=example"
+            yield keys, f"{quoted(dn)} {what}"
 
 
-def _problem_with_bind(settings: LdapDirectory) -> str | None:
+def _problems_with_bind(settings: LdapDirectory) -> Iterator[tuple[tuple[str, ...], str]]:
     if settings.bind_dn is None:
         if settings.password is not None:
-            return "there is a password, but no `bind_dn` that it is of"
-        return None
-    if not settings.bind_dn:
-        return "`bind_dn` is empty: leave it out for an anonymous bind"
-    if settings.password is None:
-        return "`bind_dn` without a password would bind as nobody (RFC 4513 5.1.2)"
+            yield ("bind",), "there is a password, but no `bind_dn` that it is of"
+    elif not settings.bind_dn:
+        yield ("bind", "dn"), "`bind_dn` is empty: leave it out for an anonymous bind"
+    elif settings.password is None:
+        yield ("bind",), "`bind_dn` without a password would bind as nobody (RFC 4513 5.1.2)"
+
+
+def _would_tell_the_password(settings: LdapDirectory) -> bool:
+    """Whether it would go over the network unencrypted, to a server that the URL names."""
+    if not settings.bind_dn or settings.password is None or settings.start_tls:
+        return False
     where = server(settings.url)
-    if not where.has_tls and not settings.start_tls and not _is_local(where.host):
-        return "the password would be sent in the clear: use ldaps://, or `start_tls`"
-    return None
+    return not where.has_tls and not _is_local(where.host)
 
 
 def _problem_with_filter(text: str) -> str | None:

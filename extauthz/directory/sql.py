@@ -13,12 +13,13 @@ database is really used.
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+import ssl
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from extauthz.accounts import Account
 from extauthz.directory import sql_engine, sql_errors, sql_rows
-from extauthz.directory.backend import DirectoryError, UnusableAnswerError
+from extauthz.directory.backend import DirectoryError, UnreachableError, UnusableAnswerError
 from extauthz.lookup import ByLogin, LookupKey, SqlDirectory
 from extauthz.quoting import quoted
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import TextClause
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-__all__ = ["MAX_ROWS", "SqlBackend", "problem_with"]
+__all__ = ["MAX_ROWS", "SqlBackend", "problems_with"]
 
 MAX_ROWS = 1000
 """How many rows an answer may have."""
@@ -119,7 +120,7 @@ class SqlBackend:
         finally:
             await self._give_up(task)
         if not task.done():
-            raise DirectoryError(f"no answer within {seconds:g} s")
+            raise UnreachableError(f"no answer within {seconds:g} s")
         if task.cancelled():
             raise DirectoryError("it has been closed")
         return task.result()
@@ -162,7 +163,8 @@ class SqlBackend:
             origin = sql_errors.origin(error)
             if sql_errors.cannot_exist(origin, value):
                 return NOTHING
-            raise DirectoryError(f"{what}: {sql_errors.why(origin, value)}") from error
+            kind = UnreachableError if _is_silence(origin) else DirectoryError
+            raise kind(f"{what}: {sql_errors.why(origin, value)}") from error
 
     @contextlib.asynccontextmanager
     async def _interruptible(self, connection: "AsyncConnection") -> AsyncIterator[None]:
@@ -180,14 +182,23 @@ class SqlBackend:
             self._querying_files.pop(task, None)
 
 
-def problem_with(settings: SqlDirectory) -> str | None:
-    """What is wrong with the settings, as far as can be told without the database."""
+def _is_silence(error: BaseException) -> bool:
+    """Whether nobody is there. Of a server without TLS, which is, asyncpg has its own words."""
+    is_of_network = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+    return is_of_network and type(error) is not ConnectionError
+
+
+def problems_with(settings: SqlDirectory) -> Iterator[tuple[str, str]]:
+    """What is wrong with the settings, as far as can be told without the database.
+
+    Each with the setting's key.
+    """
     try:
         _statement(settings.query)
-        sql_engine.make(settings)
     except DirectoryError as error:
-        return str(error)
-    return None
+        if str(error) != sql_engine.MISSING:
+            yield "query", str(error)
+    yield from sql_engine.problems_with(settings)
 
 
 def _statement(query: str) -> "TextClause":

@@ -15,7 +15,7 @@ the CAs has signed, or no connection.
 
 import os
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-__all__ = ["MISSING", "make"]
+__all__ = ["MISSING", "make", "problems_with"]
 
 MISSING = "SQLAlchemy or the driver of the database is missing: pip install 'extauthz[sql]'"
 RECYCLE_SECONDS = 300
@@ -94,44 +94,70 @@ def make(settings: SqlDirectory) -> "AsyncEngine":
     return engine
 
 
-def _url(settings: SqlDirectory) -> "URL":
-    """Where the database is, with its driver. Raises DirectoryError, never with a password."""
+def problems_with(settings: SqlDirectory) -> Iterator[tuple[str, str]]:
+    """What keeps an engine from being made, each with the setting's key; never with a password."""
+    try:
+        found = list(_problems_with(settings, _parsed(settings)))
+        yield from found
+        if not found:
+            make(settings)
+    except ImportError:
+        yield "url", MISSING
+    except DirectoryError as error:
+        yield "url", str(error)
+
+
+def _parsed(settings: SqlDirectory) -> "URL":
+    """The URL, whatever it says. Raises DirectoryError."""
     from sqlalchemy import make_url  # noqa: PLC0415
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     try:
-        url = make_url(settings.url)
+        return make_url(settings.url)
     except (ArgumentError, ValueError):
         # What cannot be read may have a password anywhere.
         raise DirectoryError("`url` is no URL: postgresql://USER@HOST/DATABASE is one") from None
-    if url.password is not None or {"password", "passwd"} & url.query.keys():
-        raise DirectoryError(
-            "`url` has a password: give it as `password: {env: NAME}` or `password: {file: PATH}`"
-        )
+
+
+def _problems_with(settings: SqlDirectory, url: "URL") -> Iterator[tuple[str, str]]:
+    secrets = {"password", "passwd"}
+    if url.password is not None or secrets & url.query.keys():
+        remedy = "give it as `password: {env: NAME}` or `password: {file: PATH}`"
+        yield "url", f"`url` has a password: {remedy}"
     name = url.drivername.partition("+")[0]
     if url.drivername not in {name, _DRIVERS.get(name)} or name not in _DRIVERS:
         known = ", ".join(f"{name}://" for name in _DRIVERS)
-        raise DirectoryError(f"`url` begins with {quoted(url.drivername)}; there are {known}")
-    for parameter in sorted(url.query.keys() - _PARAMETERS[name]):
-        raise DirectoryError(f"`url` has an unknown parameter {quoted(parameter)}")
-    if name == "sqlite":
-        return _file(settings, url)
-    if settings.ca_file is not None and not url.host:
-        raise DirectoryError("`ca_file` needs a host in `url`: its certificate is checked")
-    return url.set(drivername=_DRIVERS[name])
-
-
-def _file(settings: SqlDirectory, url: "URL") -> "URL":
-    """A file of SQLite that is opened for reading. One that is missing is not made."""
+        yield "url", f"`url` begins with {quoted(url.drivername)}; there are {known}"
+        return
+    for parameter in sorted(url.query.keys() - _PARAMETERS[name] - secrets):
+        yield "url", f"`url` has an unknown parameter {quoted(parameter)}"
+    if name != "sqlite":
+        if settings.ca_file is not None and not url.host:
+            yield "ca_file", "`ca_file` needs a host in `url`: its certificate is checked"
+        return
     if url.username is not None or url.host or url.port is not None:
-        raise DirectoryError("`url` of SQLite is sqlite:///relative.db or sqlite:////absolute.db")
-    if not url.database or url.database == ":memory:":
-        raise DirectoryError("`url` has no file: sqlite:////var/lib/service.db has one")
-    if settings.password is not None or settings.ca_file is not None:
-        raise DirectoryError("SQLite takes neither `password` nor `ca_file`")
+        yield "url", "`url` of SQLite is sqlite:///relative.db or sqlite:////absolute.db"
+    elif not url.database or url.database == ":memory:":
+        yield "url", "`url` has no file: sqlite:////var/lib/service.db has one"
+    for key in ("password", "ca_file"):
+        if getattr(settings, key) is not None:
+            yield key, "SQLite takes neither `password` nor `ca_file`"
+
+
+def _url(settings: SqlDirectory) -> "URL":
+    """Where the database is, with its driver. Raises DirectoryError, never with a password."""
+    url = _parsed(settings)
+    for _, message in _problems_with(settings, url):
+        raise DirectoryError(message)
+    name = url.get_backend_name()
+    return _file(url) if name == "sqlite" else url.set(drivername=_DRIVERS[name])
+
+
+def _file(url: "URL") -> "URL":
+    """A file of SQLite that is opened for reading. One that is missing is not made."""
     return url.set(
         drivername=_DRIVERS["sqlite"],
-        database=f"file:{quote(os.path.abspath(url.database))}",  # noqa: PTH100 (no resolving)
+        database=f"file:{quote(os.path.abspath(url.database or ''))}",  # noqa: PTH100 (no resolving)
         query={"mode": "ro", "uri": "true"},
     )
 

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from extauthz import secret
 from extauthz.files import Stamp, stamp
 from extauthz.lookup import NO_DIRECTORIES, Directories
 from extauthz.policy import Policy
@@ -28,6 +29,8 @@ __all__ = ["DirectoryGathering", "EvidenceGathering", "Gathering", "LivePolicy",
 MAX_READINGS = 3
 """How often files are read that change while they are read. Those that always do are taken as
 they were read last: one of them may be of another time than the others, until the next reading."""
+SECRETS_SECONDS = 5.0
+"""How long passwords and tokens may take to read, each time that a policy takes effect."""
 MAX_LOGGED = 20
 """How many problems of one reading are logged one by one."""
 
@@ -115,9 +118,10 @@ class LivePolicy:
 
     async def _settle(self, policy: Policy) -> None:
         settling = (gathering.settle(policy) for gathering in self._gatherings)
-        for failure in await asyncio.gather(*settling, return_exceptions=True):
+        told = _tell_missing_secrets(policy)
+        for failure in await asyncio.gather(*settling, told, return_exceptions=True):
             if isinstance(failure, BaseException):
-                logger.critical("giving back what a policy had failed by a bug", exc_info=failure)
+                logger.critical("the end of a reload failed by a bug", exc_info=failure)
 
     def _failed(self, error: BaseException) -> Loaded:
         message = f"extauthz failed to read the policy: {error!r}"
@@ -154,6 +158,24 @@ def _read_whole(path: Path) -> Loaded:
         if all(stamp(file) == before for file, before in loaded.files.items()):
             break
     return loaded
+
+
+async def _tell_missing_secrets(policy: Policy) -> None:
+    """Say which passwords and tokens are not there, before users are refused for want of them.
+
+    It is no error of the policy: who validates it elsewhere has none of them, and one that is put
+    there later counts.
+    """
+    try:
+        async with asyncio.timeout(SECRETS_SECONDS):
+            lines = await asyncio.to_thread(secret.missing, policy)
+    except TimeoutError:
+        logger.warning("passwords and tokens of the policy could not be read in time")
+        return
+    for line in lines[:MAX_LOGGED]:
+        logger.warning("%s; users who need it are refused until it is there", line)
+    if len(lines) > MAX_LOGGED:
+        logger.warning("and %d more: see `extauthz validate --online`", len(lines) - MAX_LOGGED)
 
 
 @contextmanager

@@ -1,7 +1,10 @@
 """`extauthz validate` on accounts and exemptions: who is let off, and which directory is down."""
 
 import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from tests.cli.conftest import POLICY, Company, Run
 
@@ -89,3 +92,44 @@ def test_directory_is_asked_only_when_told_so(company: Company, extauthz_here: R
     assert done.returncode == 1
     assert "lapsed: 'acme': the directory of accounts: no connection" in done.stderr
     assert "would take effect, but 1 subscription would admit nobody" in done.stdout
+    assert "Connection refused; check that it is reachable from here: nobody whose" in done.stderr
+
+
+def sql(columns: str, database: str = "url: 'sqlite:///users.db'") -> str:
+    query = f"SELECT {columns} FROM users WHERE login = :login OR email = :identity"
+    return f"{{sql: {{{database}, query: '{query}'}}}}"
+
+
+SECRETIVE = "url: 'postgresql://u@127.0.0.1:9/a', password: {env: NOWHERE_TO_BE_FOUND}"
+
+
+@pytest.mark.parametrize(("written", "why"), [
+    (sql("login, email", SECRETIVE), "the environment variable NOWHERE_TO_BE_FOUND is not set"),
+    ("{http: {url: 'http://127.0.0.1:9/', token: {file: nofile}}}", "No such file or directory"),
+    (sql("loginn, email"), "the query failed: no such column: loginn"),
+    (sql("login, email, 1 AS what"), "the query has a column 'what'; there are login, identity"),
+])  # fmt: skip
+def test_what_is_to_be_mended_is_not_the_network(
+    company: Company, extauthz_here: Run, monkeypatch: pytest.MonkeyPatch, written: str, why: str
+) -> None:
+    """Only who is not there has to be reached."""
+    monkeypatch.chdir(company.directory)
+    with sqlite3.connect("users.db") as connection:
+        connection.execute("CREATE TABLE users (login TEXT, email TEXT)")
+    connection.close()
+    company.write(with_accounts(written))
+    done = extauthz_here("validate", "--online", company.policy)
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert why in line
+    assert line.endswith("; mend that: nobody whose account is not known can pass")
+
+
+def test_help_says_whom_online_asks(extauthz_here: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may not ask them from a CI has to know."""
+    monkeypatch.setenv("COLUMNS", "200")
+    said = extauthz_here("validate", "--help").stdout
+
+    for whom in ("CRLs", "OCSP responders", "directories of accounts", "stores of sessions"):
+        assert whom in said

@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,10 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from extauthz.identity import IdentityKind
+
 LOOPBACK = "127.0.0.1"
+ASKED_BY = {"login", *IdentityKind}
 ALICE = {
     "login": "alice",
     "email": ["alice@acme.example", "a.smith@acme.example"],
@@ -88,18 +92,16 @@ async def serving(
 
 def directory(*accounts: dict[str, object]) -> Answer:
     """Answers as the protocol says, about these accounts."""
+    having: defaultdict[tuple[str, object], list[dict[str, object]]] = defaultdict(list)
+    for account in accounts:
+        for name in ASKED_BY & account.keys():
+            value = account[name]
+            for each in value if isinstance(value, list) else [value]:
+                having[name, each].append(account)
 
     async def answer(asked: Asked) -> web.StreamResponse:
-        ((name, value),) = json.loads(asked.body).items()
-        return web.json_response(
-            {
-                "accounts": [
-                    account
-                    for account in accounts
-                    if value == account.get(name) or value in list(account.get(name, []))  # type: ignore[call-overload]
-                ]
-            }
-        )
+        (question,) = json.loads(asked.body).items()
+        return web.json_response({"accounts": having.get(question, [])})
 
     return answer
 
@@ -202,10 +204,14 @@ class ServiceProcess:
 
 
 @contextmanager
-def service_process(port: int = 0) -> Iterator[ServiceProcess]:
-    """A process that knows Alice; it accepts connections when this begins."""
+def service_process(port: int = 0, accounts: Path | None = None) -> Iterator[ServiceProcess]:
+    """A process that knows Alice, or the accounts of a file: JSON lines, as the protocol has them.
+
+    It accepts connections when this begins.
+    """
+    known = [] if accounts is None else [str(accounts)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.directories.http_service", str(port)],
+        [sys.executable, "-m", "tests.directories.http_service", str(port), *known],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
     )
@@ -218,8 +224,8 @@ def service_process(port: int = 0) -> Iterator[ServiceProcess]:
         process.stdout.close()
 
 
-async def _main(port: int) -> None:
-    service = Service(directory(dict(ALICE)))
+async def _main(port: int, answer: Answer) -> None:
+    service = Service(answer)
     runner = web.ServerRunner(web.Server(service.handle, access_log=None))
     await runner.setup()
     await web.TCPSite(runner, LOOPBACK, port).start()
@@ -228,4 +234,6 @@ async def _main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(int(sys.argv[1])))
+    lines = [line for file in sys.argv[2:] for line in Path(file).read_text().splitlines()]
+    known = map(json.loads, lines) if lines else [dict(ALICE)]
+    asyncio.run(_main(int(sys.argv[1]), directory(*known)))

@@ -46,6 +46,10 @@ objectclass ( {_OID}.5 NAME 'directoryAccount' AUXILIARY
     MAY ( exactLogin $ locked $ userAccountControl $ inGroup ) )
 """
 """`exactLogin` is compared octet by octet; the others are what directories say of accounts."""
+BASE = (
+    f"dn: {SUFFIX}\nobjectClass: organization\nobjectClass: dcObject\no: Acme\ndc: acme\n",
+    f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n",
+)
 CONFIGURATION = f"""\
 include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
@@ -61,7 +65,7 @@ access to * by anonymous read
 database mdb
 suffix "{SUFFIX}"
 directory DIRECTORY/data
-maxsize 1073741824
+maxsize 8589934592
 rootdn "{BIND_DN}"
 rootpw PASSWORD
 index objectClass,uid,mail,exactLogin eq
@@ -111,7 +115,7 @@ class Slapd:
         self._configuration = directory / "slapd.conf"
         self.set_password(PASSWORD)
         (directory / "data").mkdir()
-        self._load(entries)
+        self.load((*BASE, *entries))
         port, tls_port = free_port(), free_port()
         self.port = port
         self.tls_port = tls_port
@@ -174,14 +178,16 @@ class Slapd:
         text = CONFIGURATION.replace("DIRECTORY", str(self.directory))
         self._configuration.write_text(text.replace("PASSWORD", f'"{password}"'))
 
-    def _load(self, entries: Iterable[str]) -> None:
-        base = (
-            f"dn: {SUFFIX}\nobjectClass: organization\nobjectClass: dcObject\no: Acme\ndc: acme\n",
-            f"dn: {PEOPLE}\nobjectClass: organizationalUnit\nou: people\n",
-        )
-        command = [_program("slapadd") or "slapadd", "-f", str(self._configuration)]
-        ldif = "\n".join((*base, *entries))
-        subprocess.run(command, input=ldif, text=True, check=True, capture_output=True)
+    def load(self, entries: Iterable[str], *options: str) -> None:
+        """Add LDIF entries while it does not run; there may be a million of them.
+
+        `-q` is for those: in a hurry, slapadd does not normalise what it is given.
+        """
+        command = [_program("slapadd") or "slapadd", *options, "-f", str(self._configuration)]
+        ldif = self.directory / "entries.ldif"
+        with ldif.open("w") as file:
+            file.writelines(f"{entry}\n" for entry in entries)
+        subprocess.run([*command, "-l", str(ldif)], check=True, capture_output=True)
 
 
 def _certificate(issuer: Credential, address: str) -> Credential:

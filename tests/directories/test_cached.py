@@ -8,10 +8,10 @@ import pytest
 
 from extauthz.accounts import Account
 from extauthz.directory import cached
-from extauthz.directory.backend import DirectoryError, UnusableAnswerError
+from extauthz.directory.backend import DirectoryError, UnreachableError, UnusableAnswerError
 from extauthz.directory.cached import MAX_FAILURES, CachedDirectory
 from extauthz.email import EmailAddress
-from extauthz.lookup import ByIdentity, ByLogin, Caching, LookupKey, Unavailable
+from extauthz.lookup import ByIdentity, ByLogin, Caching, LookupKey, Unavailable, is_open
 
 ALICE, BOB = ByLogin("alice"), ByLogin("bob")
 CACHING = Caching(timedelta(seconds=60), timedelta(seconds=10), timedelta(seconds=600))
@@ -204,6 +204,77 @@ async def test_old_answer_does_not_count_on_unless_the_policy_says_so() -> None:
     assert isinstance(world.directory.known(ALICE), Unavailable)
 
 
+async def test_cause_of_the_first_failure_is_known_to_who_waited(world: World) -> None:
+    """As long as a check may still wait for others."""
+    await world.fail(1)
+    failed = ByLogin("u0")
+    known = world.directory.known(failed)
+    assert isinstance(known, Unavailable)
+    assert known.why == "out of order"
+    assert world.directory.known(ALICE) is None
+
+    world.clock.now += cached.WAIT_SECONDS
+    assert world.directory.known(failed) is known
+    world.clock.now += 1.1
+    assert world.directory.known(failed) is None
+
+
+async def test_who_comes_after_a_failure_waits_for_an_answer(world: World) -> None:
+    """A directory that fails now and then has nobody refused but who had the failure."""
+    await world.fail(1)
+    world.place.failure = None
+    known = world.directory.known(ByLogin("u0"))
+    assert is_open(known)
+    await world.ask(ByLogin("u0"))
+    assert world.logins(ByLogin("u0")) == ["alice"]
+
+
+async def test_cause_is_said_to_the_next_who_waits_when_it_changes(world: World) -> None:
+    """What a failure said is no answer, and does not count on like one."""
+    await world.fail(1)
+    world.clock.now += 5
+    world.place.failure = DirectoryError("another cause")
+    await world.ask(ByLogin("u0"))
+    known = world.directory.known(ByLogin("u0"))
+    assert isinstance(known, Unavailable)
+    assert known.why == "another cause"
+
+
+async def test_old_answer_counts_on_where_its_question_alone_fails(world: World) -> None:
+    """The directory answers others meanwhile: it is busy. Its failure takes no answer away."""
+    await world.ask(ALICE)
+    world.clock.now += 61
+    world.place.open.clear()
+    asking = asyncio.create_task(world.directory.ask([ALICE]))
+    async with asyncio.timeout(10):
+        while world.place.asked != [ALICE, ALICE]:  # noqa: ASYNC110 (a task has to begin)
+            await asyncio.sleep(0)
+    await answered_meanwhile(world)
+    world.place.failure = DirectoryError("out of order")
+    world.place.open.set()
+    await asking
+    assert world.directory.is_available
+    assert world.logins(ALICE) == ["alice"]
+    assert world.directory.results["stale"] == 1
+
+
+async def answered_meanwhile(world: World) -> None:
+    """Another question is answered, while the first one is on its way."""
+    world.clock.now += 0.1
+    waiting, world.place.open = world.place.open, asyncio.Event()
+    world.place.open.set()
+    await world.ask(BOB)
+    world.place.open = waiting
+
+
+async def test_try_out_says_what_went_wrong(world: World) -> None:
+    """Of which kind it is, too; and nothing where there is an answer."""
+    assert await world.directory.try_out(ALICE) is None
+    for failure in (UnreachableError("no connection"), UnusableAnswerError("not JSON")):
+        world.place.failure = failure
+        assert await world.directory.try_out(BOB) is failure
+
+
 async def test_only_accounts_with_the_name_asked_for_are_found(world: World) -> None:
     """A directory that takes more for equal than we do finds nobody else's certificate."""
     world.place.accounts = (account("bob"), account("alice"))
@@ -237,7 +308,9 @@ async def test_bug_of_a_backend_is_a_failure_and_no_answer(
     """Whatever goes wrong, it is no "no such account"."""
     world.place.failure = ZeroDivisionError()
     await world.ask(ALICE)
-    assert world.directory.known(ALICE) is None
+    known = world.directory.known(ALICE)
+    assert isinstance(known, Unavailable)
+    assert known.why == "a bug of extauthz: ZeroDivisionError"
     assert world.directory.results["failed"] == 1
     assert "by a bug" in caplog.text
 

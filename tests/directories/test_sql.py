@@ -24,13 +24,14 @@ from hypothesis import strategies as st
 from extauthz.accounts import Account
 from extauthz.demo.authority import authority, name
 from extauthz.directory import sql_rows
-from extauthz.directory.backend import DirectoryError
-from extauthz.directory.sql import MAX_ROWS, SqlBackend, problem_with
+from extauthz.directory.backend import DirectoryError, UnreachableError
+from extauthz.directory.sql import MAX_ROWS, SqlBackend, problems_with
 from extauthz.email import EmailAddress
 from extauthz.identity import IdentityKind, parse
 from extauthz.lookup import ByIdentity, ByLogin, Secret, SqlDirectory
 from tests.directories import sql_servers
 from tests.directories.sql_servers import MariaDb, PostgreSql, SqlServer
+from tests.ports import free_port
 
 SCHEMA = """
 CREATE TABLE accounts (login VARCHAR(200) {exact} PRIMARY KEY, unit VARCHAR(50), disabled BOOLEAN);
@@ -74,6 +75,8 @@ HOSTILE = (
 STORABLE = [login for login in HOSTILE if login and not {"\0", "\ud800"} & {*login}]
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 SHORT = timedelta(seconds=0.4)
+PATIENCE = timedelta(seconds=30)
+"""For what does answer, however busy the machine is."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Database:
     with sqlite3.connect(path) as connection:
         connection.executescript(SCHEMA.format(exact="", no=0, yes=1))
     connection.close()
-    return Database(SqlDirectory(f"sqlite:///{path}", QUERY.format(group='"group"')), None)
+    query = QUERY.format(group='"group"')
+    return Database(SqlDirectory(f"sqlite:///{path}", query, timeout=PATIENCE), None)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +114,8 @@ def postgresql(password_file: Path) -> Iterator[Database]:
         server.execute(SCHEMA.format(exact="", no="false", yes="true"))
         secret = Secret(file=str(password_file))
         query = QUERY.format(group='"group"')
-        yield Database(SqlDirectory(server.url, query, password=secret), server)
+        directory = SqlDirectory(server.url, query, password=secret, timeout=PATIENCE)
+        yield Database(directory, server)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +124,8 @@ def mariadb(password_file: Path) -> Iterator[Database]:
         server.execute(SCHEMA.format(exact="COLLATE utf8mb4_nopad_bin", no=0, yes=1))
         secret = Secret(file=str(password_file))
         query = QUERY.format(group="`group`")
-        yield Database(SqlDirectory(server.url, query, password=secret), server)
+        directory = SqlDirectory(server.url, query, password=secret, timeout=PATIENCE)
+        yield Database(directory, server)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
@@ -290,6 +296,8 @@ async def test_answer_has_a_bound(database: Database, rows: int, *, is_read: boo
 async def test_connections_are_bounded(served: tuple[SqlDirectory, SqlServer]) -> None:
     """Who finds none free waits, and is served."""
     directory, server = served
+    # Those of earlier tests may be on their way out.
+    await until(lambda: connections(server) == 0)
     async with asking(replace(directory, pool_size=2)) as backend:
         answers = await asyncio.gather(*(backend.find(ByLogin("alice")) for _ in range(40)))
         assert all(len(answer) == 1 for answer in answers)
@@ -311,7 +319,7 @@ async def test_killed_server_is_an_error_at_once_and_found_again(
                 *(backend.find(ByLogin("alice")) for _ in range(20)), return_exceptions=True
             )
             assert {str(outcome) for outcome in outcomes} == {"no connection: Connection refused"}
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 10
         server.start()
         for each in await asyncio.gather(*(backend.find(ByLogin("alice")) for _ in range(8))):
             assert [account.login for account in each] == ["alice"]
@@ -325,16 +333,17 @@ async def test_hung_server_costs_the_timeout_and_is_found_again(
     directory, server = served
     directory = replace(directory, timeout=SHORT, pool_size=2)
     async with asking(directory) as backend, asking(directory) as fresh:
-        assert await backend.find(ByLogin("alice"))
+        await until_found(backend)
         server.pause()
         try:
             for each in (backend, fresh, backend):
                 began = time.monotonic()
                 outcomes = await asyncio.gather(
-                    *(each.find(ByLogin("alice")) for _ in range(6)), return_exceptions=True
+                    *(each.find(ByLogin("alice")) for _ in range(100)), return_exceptions=True
                 )
                 assert {str(outcome) for outcome in outcomes} == {"no answer within 0.4 s"}
-                assert time.monotonic() - began < 1.2
+                # One after the other on two connections, they would take twenty.
+                assert time.monotonic() - began < 10
         finally:
             server.resume()
         for each in (backend, fresh):
@@ -353,7 +362,7 @@ async def test_backend_of_a_hung_server_can_be_closed(
     try:
         asking = asyncio.create_task(backend.find(ByLogin("alice")))
         await asyncio.sleep(0.05)
-        async with asyncio.timeout(6):
+        async with asyncio.timeout(20):
             await backend.close()
             with pytest.raises(DirectoryError, match="closed"):
                 await asking
@@ -372,7 +381,8 @@ async def test_query_that_takes_too_long_is_given_up_by_the_server_too(
         f"SELECT :login AS login, :identity AS email FROM (SELECT CASE :login WHEN 'slow' THEN"
         f" CAST({pause} AS CHAR) END AS x) AS y WHERE x IS NULL OR x <> 'never'"
     )
-    async with asking(replace(directory, query=query, timeout=SHORT, pool_size=2)) as backend:
+    in_time = timedelta(seconds=2)
+    async with asking(replace(directory, query=query, timeout=in_time, pool_size=2)) as backend:
         outcomes = await asyncio.gather(
             *(backend.find(ByLogin(login)) for login in ("quick", "slow", "quick")),
             return_exceptions=True,
@@ -404,6 +414,25 @@ async def test_wrong_password_is_said_without_it(
     message = await why_not(replace(served[0], password=Secret(variable="WRONG")))
     assert message.startswith("no connection: ")
     assert "extauthz" in message
+
+
+async def test_who_answers_wrongly_is_reached(
+    served: tuple[SqlDirectory, SqlServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be mended then is not the network."""
+    directory, server = served
+    monkeypatch.setenv("WRONG", "not-" + sql_servers.PASSWORD)
+    nowhere = server.url.replace(f":{server.port}/", f":{free_port()}/")
+    expected = {
+        replace(directory, url=nowhere): True,
+        replace(directory, password=Secret(variable="WRONG")): False,
+        replace(directory, password=Secret(variable="NOWHERE_TO_BE_FOUND")): False,
+        replace(directory, query=directory.query.replace("login", "loginn", 1)): False,
+    }
+    for asked, is_unreachable in expected.items():
+        with pytest.raises(DirectoryError) as caught:
+            await found(asked)
+        assert isinstance(caught.value, UnreachableError) is is_unreachable, caught.value
 
 
 async def test_password_that_is_not_there_is_said(served: tuple[SqlDirectory, SqlServer]) -> None:
@@ -500,11 +529,12 @@ async def test_session_ends_queries_itself(served: tuple[SqlDirectory, SqlServer
     """In the time after which nobody waits for them, whether it hears of that or not."""
     directory, server = served
     if isinstance(server, PostgreSql):
-        query, limit = "current_setting('statement_timeout')", "400ms"
+        query, limit = "current_setting('statement_timeout')", "8500ms"
     else:
-        query, limit = "CAST(@@max_statement_time AS CHAR)", "0.400000"
+        query, limit = "CAST(@@max_statement_time AS CHAR)", "8.500000"
     query = f"SELECT {query} AS login, :login AS email, :identity AS unit"
-    (account,) = await found(replace(directory, query=query, timeout=SHORT))
+    in_time = timedelta(seconds=8.5)
+    (account,) = await found(replace(directory, query=query, timeout=in_time))
     assert account.login == limit
 
 
@@ -658,7 +688,7 @@ async def test_data_that_is_broken_is_an_error(postgresql: Database) -> None:
 async def test_missing_file_is_not_made(tmp_path: Path) -> None:
     """A wrong path is found out, and the right one works when the file comes."""
     path = tmp_path / "service.db"
-    directory = SqlDirectory(f"sqlite:///{path}", ECHO)
+    directory = SqlDirectory(f"sqlite:///{path}", ECHO, timeout=PATIENCE)
     async with asking(directory) as backend:
         with pytest.raises(DirectoryError, match=r"^no connection: unable to open database"):
             await backend.find(ByLogin("alice"))
@@ -675,12 +705,12 @@ async def test_locked_file_costs_the_timeout(tmp_path: Path) -> None:
     writer.executescript("CREATE TABLE a (login, email); INSERT INTO a VALUES ('alice', NULL)")
     query = "SELECT * FROM a WHERE login = :login OR email = :identity"
     async with asking(SqlDirectory(f"sqlite:///{path}", query, timeout=SHORT)) as backend:
-        assert len(await backend.find(ByLogin("alice"))) == 1
+        await until_found(backend)
         writer.execute("BEGIN EXCLUSIVE")
         began = time.monotonic()
         with pytest.raises(DirectoryError, match=r"no answer within|database is locked"):
             await backend.find(ByLogin("alice"))
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 4
         writer.execute("ROLLBACK")
         await until_found(backend)
     writer.close()
@@ -699,7 +729,7 @@ async def test_query_of_a_file_that_does_not_end_is_interrupted(sqlite: Database
         await until_found(backend)
     task = asyncio.create_task(backend.find(ByLogin("endless")))
     await asyncio.sleep(0.1)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await backend.close()
         with pytest.raises(DirectoryError):
             await task
@@ -753,6 +783,14 @@ def test_account_has_one_unit() -> None:
         sql_rows.accounts(IdentityKind.EMAIL, ["login", "email", "unit"], rows)
 
 
+def test_email_that_is_none_is_kept_for_who_mends_it() -> None:
+    """It is no name of the account; a few of them are enough."""
+    rows = [["junk", text] for text in ("not an email", "", "junk@x.example", *map(str, range(9)))]
+    (account,) = sql_rows.accounts(IdentityKind.EMAIL, ["login", "email"], rows)
+    assert list(map(str, account.identities)) == ["junk@x.example"]
+    assert account.unusable == ("not an email", "", "0")
+
+
 @pytest.mark.parametrize("kind", IdentityKind)
 async def test_name_is_of_the_kind_that_the_subscription_goes_by(
     sqlite: Database, kind: IdentityKind
@@ -770,6 +808,13 @@ async def test_name_is_of_the_kind_that_the_subscription_goes_by(
     async with asking(replace(sqlite.directory, query=query, kind=kind)) as backend:
         (account,) = await backend.find(ByIdentity(identity))
     assert account.identities == (identity,)
+
+
+def problem_with(settings: SqlDirectory) -> str | None:
+    """The one thing that is wrong with settings; None when nothing is."""
+    problems = [message for _, message in problems_with(settings)]
+    assert len(problems) <= 1
+    return problems[0] if problems else None
 
 
 GOOD_URLS = (
@@ -896,8 +941,8 @@ def test_nothing_is_imported_that_is_not_used() -> None:
 
 
 async def until_found(backend: SqlBackend) -> None:
-    """The directory answers again, within ten seconds."""
-    async with asyncio.timeout(10):
+    """The directory answers, sooner or later."""
+    async with asyncio.timeout(PATIENCE.total_seconds()):
         while True:
             with contextlib.suppress(DirectoryError):
                 assert await backend.find(ByLogin("alice"))
@@ -911,8 +956,8 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """It holds within ten seconds."""
-    async with asyncio.timeout(10):
+    """It holds, sooner or later."""
+    async with asyncio.timeout(PATIENCE.total_seconds()):
         while not holds():  # noqa: ASYNC110 (it is a server's state)
             await asyncio.sleep(0.02)
 
@@ -935,12 +980,16 @@ def sleeping(server: SqlServer) -> int:
 
 
 def disconnect(server: SqlServer) -> None:
-    """Let the server end our connections."""
+    """Let the server end our connections, and wait until it has."""
     if isinstance(server, PostgreSql):
         which = "pg_stat_activity WHERE usename = 'extauthz'"
         server.execute(f"SELECT pg_terminate_backend(pid) FROM {which}")
     else:
         server.execute("KILL USER extauthz")
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while connections(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def change_password(server: SqlServer, password: str) -> None:

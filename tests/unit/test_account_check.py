@@ -191,6 +191,38 @@ def test_directory_says_whose_login_it_is(known: Known, expected: list[Reason], 
     assert reasons(snapshot(DIRECTORY, known, mode=mode), ("a@x.example",), "alice") == expected
 
 
+@pytest.mark.parametrize(("known", "why"), [
+    (Known(alice=Unavailable("HTTP 404")), "HTTP 404"),
+    (Known(), "it has not answered in time"),
+])  # fmt: skip
+def test_directory_that_does_not_say_is_recorded_with_its_cause(known: Known, why: str) -> None:
+    """That it has not answered is said only where nothing came of the question."""
+    assert details(snapshot(DIRECTORY, known)) == [f"the directory of accounts: {why}"]
+
+
+@pytest.mark.parametrize(("identities", "unusable", "said"), [
+    ((), ("alice",), "none (its email 'alice' is no address)"),
+    ((), ("a\nb", ""), "none (its email 'a\\nb' is no address, its email '' is no address)"),
+    (("b@x.example",), ("alice",), "'b@x.example' (its email 'alice' is no address)"),
+])  # fmt: skip
+def test_name_that_cannot_be_one_is_said(
+    identities: tuple[str, ...], unusable: tuple[str, ...], said: str
+) -> None:
+    """Else the account would seem to have none, which is not where the mistake is."""
+    found = Account("alice", tuple(map(address, identities)), unusable=unusable)
+    of = snapshot(DIRECTORY, Known(alice=Found((found,))))
+
+    assert details(of) == [f"the account has {said}, the certificate ['a@x.example']"]
+
+
+def details(of: Snapshot) -> list[str]:
+    """Why alice is refused with a certificate of her own."""
+    peer = PeerCertificate.read(user(CA, "U", "a@x.example").der)
+    made = of.check(asked(of.policy, "acme.example", peer, Login("alice", "basic")), NOW)
+    assert not made.allowed
+    return [finding.detail for finding in made.findings]
+
+
 def test_what_a_directory_does_not_know_yet_is_handed_back_as_a_question() -> None:
     """By login where the request claims one, by the certificate's names where it does not."""
     of = snapshot(DIRECTORY)
@@ -200,6 +232,21 @@ def test_what_a_directory_does_not_know_yet_is_handed_back_as_a_question() -> No
 
     assert claiming.unanswered == (Lookup(DIRECTORY, ByLogin("alice")),)
     assert silent.unanswered == (Lookup(DIRECTORY, ByIdentity(address("a@x.example"))),)
+
+
+@pytest.mark.parametrize(("answer", "is_asked"), [
+    (Unavailable("HTTP 404", may_be_asked=True), True), (Unavailable("HTTP 404"), False),
+])  # fmt: skip
+def test_what_has_just_failed_is_asked_again_unless_it_is_to_be_left_alone(
+    answer: Unavailable, *, is_asked: bool
+) -> None:
+    """Until it is answered it is refused, with the cause."""
+    of = snapshot(DIRECTORY, Known(alice=answer))
+    peer = PeerCertificate.read(user(CA, "U", "a@x.example").der)
+    made = of.check(asked(of.policy, "acme.example", peer, Login("alice", "basic")), NOW)
+
+    assert made.unanswered == ((Lookup(DIRECTORY, ByLogin("alice")),) if is_asked else ())
+    assert [finding.detail for finding in made.findings] == ["the directory of accounts: HTTP 404"]
 
 
 @pytest.mark.parametrize("certificate", [None, user(authority(name("X")), "U", "a@x.example")])

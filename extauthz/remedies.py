@@ -155,7 +155,8 @@ REMEDIES: Final[Mapping[Reason, Remedy]] = MappingProxyType({
         "Log out and in again. If the user did not share the session, somebody else used it.",
     ),
     Reason.SESSION_UNAVAILABLE: _of(
-        Check.SESSION, "the store of sessions does not answer", "Look at the store of `session`.",
+        Check.SESSION, "the store of sessions does not answer",
+        "Look at the store of `session`, and at `extauthz validate --online` from that machine.",
     ),
 })  # fmt: skip
 """Every reason has its entry."""

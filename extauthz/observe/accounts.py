@@ -20,6 +20,7 @@ from extauthz.directory.file import FileDirectory
 from extauthz.directory.gathered import GatheredDirectories
 from extauthz.lookup import AccountFile, Directory
 from extauthz.pins.gathered import GatheredPins
+from extauthz.pins.shared import SharedPins
 from extauthz.policyfile.live import LivePolicy
 
 __all__ = ["GatheredAccounts"]
@@ -47,6 +48,7 @@ class GatheredAccounts(Collector):
             "Pins that were given up before their time, to make room.",
             value=memory.evicted,
         )
+        yield _stores(self._stores())
 
     def _remote(self) -> list[tuple[str, CachedDirectory]]:
         return [
@@ -60,6 +62,15 @@ class GatheredAccounts(Collector):
             (name, self._directories.files[directory])
             for name, directory in self._named()
             if isinstance(directory, AccountFile) and directory in self._directories.files
+        ]
+
+    def _stores(self) -> list[tuple[str, SharedPins]]:
+        snapshot = self._live.snapshot
+        subscriptions = () if snapshot is None else snapshot.policy.subscriptions.values()
+        return [
+            (subscription.name, store)
+            for subscription in subscriptions
+            if (store := self._pins.shared_by(subscription)) is not None
         ]
 
     def _named(self) -> Iterator[tuple[str, Directory]]:
@@ -104,6 +115,17 @@ def _remote(directories: list[tuple[str, CachedDirectory]]) -> Iterator[Metric]:
         uses.add_metric([name, "hit"], directory.kept.hits)
         uses.add_metric([name, "miss"], directory.kept.misses)
     yield from (up, lookups, latency, kept, uses)
+
+
+def _stores(stores: list[tuple[str, SharedPins]]) -> Metric:
+    up = GaugeMetricFamily(
+        "extauthz_session_store_available",
+        "1 when the store that replicas share did what it was asked last; else 0.",
+        labels=["subscription"],
+    )
+    for name, store in stores:
+        up.add_metric([name], int(store.is_available))
+    return up
 
 
 def _files(files: list[tuple[str, FileDirectory]]) -> Iterator[Metric]:

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from datetime import timedelta
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from extauthz.check import CheckRequest
@@ -11,7 +10,8 @@ from extauthz.decision import Decision
 from extauthz.lookup import Secret
 from extauthz.pins.memory import MemoryPins
 from extauthz.pins.shared import SharedPins
-from extauthz.policy import Policy
+from extauthz.pins.trouble import Trouble
+from extauthz.policy import Policy, Subscription
 from extauthz.session import Holder, Pins, PinsUnavailable, SessionPolicy
 from extauthz.snapshot import Holders
 
@@ -62,17 +62,15 @@ class GatheredPins:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for store in list(self.shared):
             await self.shared.pop(store).close()
 
     async def prepare(self, policy: Policy) -> None:
-        """Nothing is needed before a policy takes effect: stores are connected to when used."""
+        """Know the stores of a policy before it takes effect; they are connected to when used."""
+        for subscription in policy.subscriptions.values():
+            if subscription.session is not None:
+                self._pins(subscription.session)
 
     async def settle(self, policy: Policy) -> None:
         """Give back the stores that no policy needs any more, once this one is in force."""
@@ -80,6 +78,16 @@ class GatheredPins:
         wanted = {_store(session) for session in sessions if session is not None}
         for store in self.shared.keys() - wanted:
             await self.shared.pop(store).close()
+
+    def shared_by(self, subscription: Subscription) -> SharedPins | None:
+        """The store of a subscription, where replicas share one and it is in use."""
+        session = subscription.session
+        return None if session is None else self.shared.get(_store(session))
+
+    async def try_out(self, subscription: Subscription) -> Trouble | None:
+        """Ask a subscription's store, and say what is wrong with it; None when nothing is."""
+        store = self.shared_by(subscription)
+        return None if store is None else await store.try_out(subscription.name)
 
     def _pins(self, session: SessionPolicy) -> Pins:
         if session.store is None:

@@ -12,6 +12,7 @@ import re
 import ssl
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -20,16 +21,16 @@ import redis.asyncio
 from redis import exceptions
 
 from extauthz import secret
-from extauthz.session import PinsUnavailable, SessionPolicy
+from extauthz.pins.trouble import MAX_FAILURES, Cause, Trouble
+from extauthz.session import SessionPolicy
 
 __all__ = ["CONNECTIONS", "SECONDS", "RedisClient"]
 
 SECONDS = 0.5
 """For a connection and the question, together. Envoy waits for one second."""
 CONNECTIONS = 16
-MAX_FAILURES = 3
-"""Questions in a row without an answer after which nobody asks for a while."""
 PAUSE_SECONDS = 0.25
+"""For so long nobody asks after `MAX_FAILURES` questions in a row without an answer."""
 PORT = 6379
 
 Command: TypeAlias = tuple[str | bytes | int, ...]
@@ -63,29 +64,31 @@ class RedisClient:
         """In a row."""
         self._paused_until = 0.0
         """On the monotonic clock."""
-        self._last_failure = ""
+        self._last_failure = Trouble("it was not asked yet", Cause.ERROR)
 
-    async def ask(self, commands: Sequence[Command]) -> list[object] | PinsUnavailable:
+    async def ask(self, commands: Sequence[Command]) -> list[object] | Trouble:
         """Send commands in one go and return the reply to each. An error among them is all."""
         if self._is_paused():
-            return PinsUnavailable(self._last_failure)
+            return replace(self._last_failure, is_news=False)
         try:
             async with asyncio.timeout(SECONDS), self._slots:
                 # Whoever waited for those that have just failed does not open connections too.
                 if self._is_paused():
-                    return PinsUnavailable(self._last_failure)
+                    return replace(self._last_failure, is_news=False)
                 replies = await self._ask(commands)
         except TimeoutError:
-            return self._failed(f"no answer within {SECONDS:g} s")
-        except (secret.SecretError, _UnusableError) as error:
-            return self._failed(str(error))
+            return self._failed(Trouble(f"no answer within {SECONDS:g} s", Cause.SILENT))
+        except secret.SecretError as error:
+            return self._failed(Trouble(str(error), Cause.SECRET))
+        except _UnusableError as error:
+            return self._failed(Trouble(str(error), Cause.CA_FILE))
         except _FAILURES as error:
-            return self._failed(_why(error))
+            return self._failed(_trouble(error))
         self._failures = 0
         for reply in replies:
             for each in reply if isinstance(reply, list) else [reply]:
                 if isinstance(each, Exception):
-                    return PinsUnavailable(_why(each))
+                    return _trouble(each)
         return replies
 
     async def close(self) -> None:
@@ -96,12 +99,12 @@ class RedisClient:
     def _is_paused(self) -> bool:
         return time.monotonic() < self._paused_until
 
-    def _failed(self, why: str) -> PinsUnavailable:
+    def _failed(self, trouble: Trouble) -> Trouble:
         self._failures += 1
-        self._last_failure = why
+        self._last_failure = trouble
         if self._failures >= MAX_FAILURES:
             self._paused_until = time.monotonic() + PAUSE_SECONDS
-        return PinsUnavailable(why)
+        return trouble
 
     async def _ask(self, commands: Sequence[Command]) -> list[object]:
         if self._idle:
@@ -185,38 +188,52 @@ async def _reply(connection: _Connection) -> object:
         return error
 
 
-_WORDS: Mapping[type[Exception], str] = MappingProxyType({
-    exceptions.AuthenticationError: "it does not accept the user or the password",
-    exceptions.NoPermissionError:
-        "its user may not use GETEX, SET, GET, MULTI and EXEC on extauthz:pin:*",
-    exceptions.OutOfMemoryError: "it is out of memory",
-    exceptions.ReadOnlyError: "it is a replica that only reads",
-    exceptions.BusyLoadingError: "it is loading its data",
+_KNOWN: Mapping[type[Exception], tuple[str, Cause]] = MappingProxyType({
+    exceptions.AuthenticationError: ("it does not accept the user or the password", Cause.DENIED),
+    exceptions.NoPermissionError: (
+        "its user may not use GETEX, SET, GET, MULTI and EXEC on extauthz:pin:*", Cause.RIGHTS
+    ),
+    exceptions.OutOfMemoryError: ("it is out of memory", Cause.FULL),
+    exceptions.ReadOnlyError: ("it is a replica that only reads", Cause.READ_ONLY),
+    exceptions.BusyLoadingError: ("it is loading its data", Cause.LOADING),
 })  # fmt: skip
 
 
-def _why(error: BaseException) -> str:
+def _trouble(error: BaseException) -> Trouble:
     """What went wrong. The words of Redis and of redis-py are left out: they quote commands."""
-    for kind, words in _WORDS.items():
+    for kind, (words, cause) in _KNOWN.items():
         if isinstance(error, kind):
-            return words
+            return Trouble(words, cause)
     match error:
         case exceptions.ResponseError():
-            code = _CODE.match(str(error))
-            return f"it answers with an error{f': {code[0]}' if code else ''}"
+            return _of_reply(str(error))
         case ssl.SSLCertVerificationError():
-            return f"its TLS certificate is not accepted: {error.verify_message}"
+            why = f"its TLS certificate is not accepted: {error.verify_message}"
+            return Trouble(why, Cause.UNTRUSTED)
         case ssl.SSLError():
-            return f"TLS failed: {error.reason}"
+            return Trouble(f"TLS failed: {error.reason}", Cause.STRANGER)
         case ConnectionResetError() | BrokenPipeError():
-            return "the connection was closed"
+            return Trouble("the connection was closed", Cause.STRANGER)
         case OSError():
-            return f"no connection: {_reason(error)}"
+            return Trouble(f"no connection: {_reason(error)}", Cause.UNREACHABLE)
     beneath = error.__cause__ or error.__context__
     if isinstance(beneath, OSError):
-        return _why(beneath)
+        return _trouble(beneath)
     is_closed = isinstance(error, exceptions.ConnectionError | EOFError)
-    return "the connection was closed" if is_closed else "it does not speak Redis"
+    why = "the connection was closed" if is_closed else "it does not speak Redis"
+    return Trouble(why, Cause.STRANGER)
+
+
+def _of_reply(reply: str) -> Trouble:
+    """What a reply says that is an error and no other kind of it."""
+    if reply.startswith("unknown command"):
+        return Trouble("it does not know GETEX, SET, GET, MULTI or EXEC", Cause.OLD)
+    code = _CODE.match(reply)
+    if code is None:
+        return Trouble("it answers with an error", Cause.ERROR)
+    # The key of one session has a value of another type.
+    cause = Cause.FOREIGN if code[0] == "WRONGTYPE" else Cause.ERROR
+    return Trouble(f"it answers with an error: {code[0]}", cause)
 
 
 def _reason(error: OSError) -> str:

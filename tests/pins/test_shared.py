@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from extauthz.demo.authority import Credential, authority, name
 from extauthz.lookup import Secret
 from extauthz.pins import redis_client
-from extauthz.pins.redis_client import CONNECTIONS, MAX_FAILURES, PAUSE_SECONDS
+from extauthz.pins.redis_client import CONNECTIONS, PAUSE_SECONDS
 from extauthz.pins.shared import SharedPins, problem_with
+from extauthz.pins.trouble import MAX_FAILURES
 from extauthz.session import Holder, Pin, Pins, PinsUnavailable, SessionPolicy
 from tests.pins.redis_server import RedisServer, redis_server
 from tests.ports import LOOPBACK, free_port
@@ -57,12 +58,6 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 def server(running: RedisServer) -> RedisServer:
     running.run("FLUSHALL")
     return running
-
-
-@pytest.fixture(autouse=True)
-def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How fast Redis is here is not what is tested; those tests that wait set their own time."""
-    monkeypatch.setattr(redis_client, "SECONDS", 20.0)
 
 
 @pytest.fixture
@@ -116,7 +111,7 @@ async def refusal(pins: Pins, *, binding: bool = False) -> str:
     asked = pins.bind([pin("s")], MALLORY, IDLE) if binding else pins.holder([pin("s")], IDLE)
     found = await asked
     assert isinstance(found, PinsUnavailable)
-    assert time.monotonic() - began < redis_client.SECONDS + 3
+    assert time.monotonic() - began < redis_client.SECONDS + 10
     assert found.why.isprintable()
     assert pin("s").digest.hex() not in found.why
     assert PASSWORD not in found.why
@@ -125,7 +120,7 @@ async def refusal(pins: Pins, *, binding: bool = False) -> str:
 
 async def answered(pins: Pins) -> Holder | None:
     """Whose a session is, once the store answers again."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = await pins.holder([pin("s")], IDLE)
             if not isinstance(found, PinsUnavailable):
@@ -205,7 +200,7 @@ async def test_pin_lasts_for_its_idle_time_after_its_last_use(
 
 async def test_pin_that_has_run_out_is_nobodys(pins: Pins) -> None:
     await pins.bind([pin("s")], ALICE, timedelta(milliseconds=20))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await bind(pins, "s", BOB) != BOB:  # noqa: ASYNC110 (in another process)
             await asyncio.sleep(0.01)
     assert await of(pins) == BOB
@@ -255,11 +250,9 @@ async def test_few_connections_are_kept_for_many_questions(
     for _ in range(5):
         await asyncio.gather(*(of(pins, n) for n in range(100)))
     assert _received(server) - before <= CONNECTIONS + 2
-    assert server.clients() <= CONNECTIONS
+    await until_clients(server, CONNECTIONS)
     await pins.close()
-    async with asyncio.timeout(5):
-        while server.clients():  # noqa: ASYNC110 (in another process)
-            await asyncio.sleep(0.02)
+    await until_clients(server, 0)
     assert "closed" in await refusal(pins)
 
 
@@ -267,6 +260,13 @@ def _received(server: RedisServer) -> int:
     """How many connections a server has accepted, those of this question among them."""
     stats = dict(line.split(":") for line in server.run("INFO", "stats").splitlines()[1:])
     return int(stats["total_connections_received"])
+
+
+async def until_clients(server: RedisServer, count: int) -> None:
+    """Wait until a server has so many connections, or fewer: it ends them when it comes to it."""
+    async with asyncio.timeout(30):
+        while server.clients() > count:  # noqa: ASYNC110 (in another process)
+            await asyncio.sleep(0.02)
 
 
 async def test_killed_server_is_unavailable_and_then_recovers(
@@ -303,21 +303,23 @@ async def test_hung_server_costs_little_and_then_recovers(
     before = _received(own)
     own.hang()
     monkeypatch.setattr(redis_client, "SECONDS", 0.5)
-    asked = 0
+    asked = waited = 0
     deadline = time.monotonic() + 2 * redis_client.SECONDS + PAUSE_SECONDS
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline or asked < 300:
+        began = time.monotonic()
         whys = await asyncio.gather(*(refusal(pins) for _ in range(100)))
         assert set(whys) == {"no answer within 0.5 s"}
         asked += len(whys)
+        # Whoever asks the server waits for so long; in its pauses nobody does.
+        waited += time.monotonic() - began >= redis_client.SECONDS
         await asyncio.sleep(0.02)
     own.resume()
     monkeypatch.setattr(redis_client, "SECONDS", 20.0)
     await answered(pins)
     found = await asyncio.gather(*(of(pins, n) for n in range(20)))
     assert found == [whom(f"user {n}") for n in range(20)]
-    assert asked >= 300
-    assert _received(own) - before <= 3 * (CONNECTIONS + MAX_FAILURES) + 2
-    assert own.clients() <= CONNECTIONS
+    assert _received(own) - before <= (waited + 1) * (CONNECTIONS + MAX_FAILURES) + 2
+    await until_clients(own, CONNECTIONS)
 
 
 async def test_answer_to_a_question_that_was_given_up_is_read_by_nobody(
@@ -511,7 +513,7 @@ async def test_connection_that_hangs_as_it_begins_is_given_up(
         url = f"redis://{LOOPBACK}:{stranger.sockets[0].getsockname()[1]}/0"
         policy = SessionPolicy("sid", store=url, password=Secret(variable="REDIS_PASSWORD"))
         assert await refusal(opened(policy)) == "no answer within 0.2 s"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await ended.wait()
 
 

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, date, datetime, time
 
-__all__ = ["REMEDY", "end_of_day"]
+__all__ = ["REMEDY", "end_of_day", "year_after"]
 
 REMEDY = "write a day as YYYY-MM-DD"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -17,3 +17,11 @@ def end_of_day(written: str) -> datetime | None:
         return datetime.combine(date.fromisoformat(written), time.max, UTC)
     except ValueError:
         return None
+
+
+def year_after(day: date) -> date:
+    """The same day of the next year; of 29 February the day before it."""
+    try:
+        return day.replace(year=day.year + 1)
+    except ValueError:
+        return day.replace(year=day.year + 1, day=28)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from extauthz.evidence.gathered import GatheredEvidence
+from extauthz.inquiry import Inquiry, NotAnswered
 from extauthz.ocsp import Question
 from extauthz.policy import Policy, Subscription
 from extauthz.policyfile.problems import Problem, Severity, quoted
-from extauthz.revocation import CLOCK_TOLERANCE, Inquiry, NotAnswered, Revocation
+from extauthz.revocation import CLOCK_TOLERANCE, Revocation
 
 __all__ = ["problems"]
 
@@ -47,10 +48,10 @@ def _lists(
     tried = [source for source in revocation.crls if online or not source.is_url]
     for source in tried:
         if (why := evidence.lists.sources[source].problem) is not None:
-            message = f"{quoted(subscription.name)}: CRLs from {quoted(source.location)}: {why}"
             yield _problem(
-                file, Severity.WARNING, message, "mend the source, or ask the CA for a right list"
-            )
+                file, subscription, Severity.WARNING, f"CRLs from {quoted(source.location)}: {why}",
+                "mend the source, or ask the CA for a right list",
+            )  # fmt: skip
     if len(tried) < len(revocation.crls) or not tried:
         return
     now = datetime.now(UTC)
@@ -65,11 +66,12 @@ def _lists(
     ]
     if not without:
         return
-    message = f"{quoted(subscription.name)}: no CRL counts today of {', '.join(without)}"
+    message = f"no CRL counts today of {', '.join(without)}"
     everywhere = len(without) == len(subscription.trust.authorities)
     lapsed = everywhere and revocation.ocsp is None and not revocation.allow_unknown
     severity = Severity.LAPSED if lapsed else Severity.WARNING
-    yield _problem(file, severity, message, "get its newest list: users of that CA are unknown")
+    remedy = "get its newest list: users of that CA are unknown"
+    yield _problem(file, subscription, severity, message, remedy)
 
 
 async def _responder(
@@ -90,11 +92,15 @@ async def _responder(
     said = evidence.answered(inquiry)
     if not isinstance(said, NotAnswered):
         return []
-    message = f"{quoted(subscription.name)}: OCSP responder {quoted(ocsp.responder)}: {said.why}"
+    message = f"OCSP responder {quoted(ocsp.responder)}: {said.why}"
     is_vital = not revocation.crls and not revocation.allow_unknown
     severity = Severity.LAPSED if is_vital else Severity.WARNING
-    return [_problem(file, severity, message, "check that it is reachable from here")]
+    remedy = "check that it is reachable from here"
+    return [_problem(file, subscription, severity, message, remedy)]
 
 
-def _problem(file: Path, severity: Severity, message: str, remedy: str) -> Problem:
-    return Problem(file, None, severity, message, remedy)
+def _problem(
+    file: Path, subscription: Subscription, severity: Severity, message: str, remedy: str
+) -> Problem:
+    name = subscription.name
+    return Problem(file, None, severity, f"{quoted(name)}: {message}", remedy, name)

@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from extauthz.accounts import Accounts
-from extauthz.cli import directories, evidence
+from extauthz.cli import directories, evidence, session_stores
 from extauthz.lookup import AccountFile, Directory
 from extauthz.policy import Policy, Subscription
 from extauthz.policyfile.loader import load
 from extauthz.policyfile.problems import Problem, Severity, counted, printable
+from extauthz.policyfile.signing import is_valid
 from extauthz.revocation import Revocation
 
 __all__ = ["add_to", "run"]
@@ -32,13 +33,17 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument("file", type=Path, metavar="FILE", help="the policy file")
     command.add_argument("--json", action="store_true", help="report as JSON")
     command.add_argument(
-        "--online", action="store_true", help="fetch the CRLs and ask the OCSP responders, too"
+        "--online",
+        action="store_true",
+        help="fetch the CRLs, and ask the OCSP responders, directories of accounts and stores of"
+        " sessions, too",
     )
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    loaded = load(options.file, datetime.now(UTC))
+    now = datetime.now(UTC)
+    loaded = load(options.file, now)
     problems = list(loaded.problems)
     if loaded.policy is not None:
         problems += asyncio.run(_today(options.file, loaded.policy, online=options.online))
@@ -55,12 +60,13 @@ def run(options: argparse.Namespace) -> int:
                 print(_exemptions(subscriptions))
             if loaded.policy.redaction is not None:
                 print(f"redacted in the decision log: {', '.join(_redacted(loaded.policy))}")
-        print(_verdict(options.file, problems))
+        shut = 0 if loaded.policy is None else _shut(loaded.policy, problems, now)
+        print(_verdict(options.file, problems, shut))
     return 1 if bad else 0
 
 
 async def _today(file: Path, policy: Policy, *, online: bool) -> list[Problem]:
-    """What is wrong today with what the policy names: lists, responders, directories."""
+    """What is wrong today with what the policy names: lists, responders, directories, stores."""
     subscriptions = policy.subscriptions.values()
     # What the gathering logs is reported here, each with what to do about it.
     logging.disable(logging.CRITICAL)
@@ -70,18 +76,30 @@ async def _today(file: Path, policy: Policy, *, online: bool) -> list[Problem]:
             found += await evidence.problems(file, policy, online=online)
         if any(not isinstance(subscription.accounts, Accounts) for subscription in subscriptions):
             found += await directories.problems(file, policy, online=online)
+        if online:
+            found += await session_stores.problems(file, policy)
         return found
     finally:
         logging.disable(logging.NOTSET)
 
 
-def _verdict(file: Path, problems: Sequence[Problem]) -> str:
+def _shut(policy: Policy, problems: Iterable[Problem], now: datetime) -> int:
+    """How many subscriptions would admit nobody, each for one reason or for several."""
+    lapsed = {each.subscription for each in problems if each.severity is Severity.LAPSED}
+    return sum(
+        not any(is_valid(each.facts, now) for each in subscription.trust.signing_certificates)
+        or subscription.name in lapsed
+        for subscription in policy.subscriptions.values()
+    )
+
+
+def _verdict(file: Path, problems: Iterable[Problem], shut: int) -> str:
     found = Counter(problem.severity for problem in problems)
-    errors, lapsed = found[Severity.ERROR], found[Severity.LAPSED]
+    errors = found[Severity.ERROR]
     if errors:
         word = "is not valid, and would not take effect"
-    elif lapsed:
-        word = f"would take effect, but {counted(lapsed, 'subscription')} would admit nobody"
+    elif shut:
+        word = f"would take effect, but {counted(shut, 'subscription')} would admit nobody"
     else:
         word = "is valid"
     counts = f"{counted(errors, 'error')}, {counted(found[Severity.WARNING], 'warning')}"
@@ -106,41 +124,42 @@ def _report(
             for problem in problems
         ],
         "decision_log": {"redact": _redacted(policy)},
-        "subscriptions": [
+        "subscriptions": [_described(subscription) for subscription in subscriptions],
+    }
+
+
+def _described(subscription: Subscription) -> dict[str, object]:
+    return {
+        "name": subscription.name,
+        "mode": subscription.mode,
+        "hosts": subscription.hosts,
+        "verify_email": subscription.verify_email,
+        "identity": subscription.identity,
+        "max_intermediates": subscription.trust.max_intermediates,
+        "revocation": _revocation(subscription.revocation),
+        "accounts": _accounts(subscription.accounts),
+        "login": [source.source for source in subscription.login],
+        "session": subscription.session and subscription.session.cookie,
+        "exempt": [
             {
-                "name": subscription.name,
-                "mode": subscription.mode,
-                "hosts": subscription.hosts,
-                "verify_email": subscription.verify_email,
-                "identity": subscription.identity,
-                "max_intermediates": subscription.trust.max_intermediates,
-                "revocation": _revocation(subscription.revocation),
-                "accounts": _accounts(subscription.accounts),
-                "login": [source.source for source in subscription.login],
-                "session": subscription.session and subscription.session.cookie,
-                "exempt": [
-                    {
-                        "name": exemption.name,
-                        "reason": exemption.reason,
-                        "until": f"{exemption.until:%Y-%m-%d}",
-                        "logins": sorted(exemption.logins),
-                        "paths": [str(path) for path in exemption.paths],
-                        "methods": sorted(exemption.methods),
-                        "from": [str(network) for network in exemption.networks],
-                    }
-                    for exemption in subscription.exemptions
-                ],
-                "signing_certificates": [
-                    {
-                        "label": signing.label,
-                        "subject": signing.facts.subject,
-                        "not_after": signing.facts.not_after.isoformat(),
-                        "sha256": signing.facts.fingerprint,
-                    }
-                    for signing in subscription.trust.signing_certificates
-                ],
+                "name": exemption.name,
+                "reason": exemption.reason,
+                "until": f"{exemption.until:%Y-%m-%d}",
+                "logins": sorted(exemption.logins),
+                "paths": [str(path) for path in exemption.paths],
+                "methods": sorted(exemption.methods),
+                "from": [str(network) for network in exemption.networks],
             }
-            for subscription in subscriptions
+            for exemption in subscription.exemptions
+        ],
+        "signing_certificates": [
+            {
+                "label": signing.label,
+                "subject": signing.facts.subject,
+                "not_after": signing.facts.not_after.isoformat(),
+                "sha256": signing.facts.fingerprint,
+            }
+            for signing in subscription.trust.signing_certificates
         ],
     }
 

@@ -24,14 +24,13 @@ from extauthz.lookup import (
     SqlDirectory,
 )
 from extauthz.policyfile import document
-from extauthz.policyfile.document import Node, Scalar, texts
+from extauthz.policyfile.document import Node, Scalar, says, texts
 from extauthz.policyfile.model import SecretModel
-from extauthz.policyfile.problems import quoted
-from extauthz.policyfile.requirements import Report
+from extauthz.policyfile.problems import Report, quoted
 from extauthz.policyfile.schema import SubscriptionModel
 from extauthz.policyfile.schema_accounts import DIRECTORY_KEYS, DirectoryModel, LdapModel
 
-__all__ = ["accounts", "check", "check_secret", "secret"]
+__all__ = ["accounts", "check", "check_secret", "directory", "secret"]
 
 KINDS = ("file", "sql", "ldap", "http")
 
@@ -66,7 +65,15 @@ def accounts(model: SubscriptionModel, listed: list[Account], beside: Path) -> A
     """The accounts in which `check` found nothing wrong, or where they live."""
     if not isinstance(model.accounts, DirectoryModel):
         return Accounts(listed)
-    given, kind = model.accounts, IdentityKind(model.identity)
+    found = directory(model.accounts, IdentityKind(model.identity), beside)
+    if found is None:
+        message = "accounts that live in no place"
+        raise ValueError(message)
+    return found
+
+
+def directory(given: DirectoryModel, kind: IdentityKind, beside: Path) -> Directory | None:
+    """Where accounts live, as far as it is said; None when it is not."""
     caching = Caching()
     if given.cache is not None:
         caching = Caching(
@@ -87,7 +94,7 @@ def accounts(model: SubscriptionModel, listed: list[Account], beside: Path) -> A
             given.http.url, kind, secret(given.http.token, beside),
             _path(given.http.ca_file, beside), timedelta(seconds=given.http.timeout), caching,
         )  # fmt: skip
-    return AccountFile(str(beside / str(given.file)), kind)
+    return None if given.file is None else AccountFile(str(beside / given.file), kind)
 
 
 def secret(model: SecretModel | None, beside: Path) -> Secret | None:
@@ -167,7 +174,7 @@ def _account(login: str, value: Node, kind: IdentityKind, report: Report) -> Acc
         if other in value.values:
             message = f"{str(other)!r} has no effect: the `identity` is {kind}"
             report(value.keys[other], message, f"write {str(kind)!r}")
-    disabled, role, unit = (_value(value, key) for key in ("disabled", "role", "unit"))
+    disabled, role, unit = (says(value, key) for key in ("disabled", "role", "unit"))
     return Account(
         login,
         tuple(_identities(names, kind, report)),
@@ -206,8 +213,3 @@ def _former(node: Node | None, kind: IdentityKind, report: Report) -> Iterator[F
             report(value.place, f"{quoted(written)} is not a day", days.REMEDY)
         elif identity is not None:
             yield Former(identity, until)
-
-
-def _value(node: document.Mapping, key: str) -> object:
-    value = node.values.get(key)
-    return value.value if isinstance(value, Scalar) else None

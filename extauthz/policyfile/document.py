@@ -7,7 +7,7 @@ documents and runaway aliases are mistakes; plain scalars resolve by the core sc
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,7 +17,19 @@ from extauthz.files import Place
 from extauthz.policyfile.problems import Mistake, quoted
 from extauthz.yaml_events import CONTROL, LOADER, Event, ScalarValue, is_plain, place, resolve, tag
 
-__all__ = ["Mapping", "Node", "Scalar", "ScalarValue", "Sequence", "parse", "texts"]
+__all__ = [
+    "Mapping",
+    "Node",
+    "Plain",
+    "Scalar",
+    "ScalarValue",
+    "Sequence",
+    "Step",
+    "followed",
+    "parse",
+    "says",
+    "texts",
+]
 
 MAX_DEPTH = 32
 MAX_NODES = 2_000_000
@@ -60,6 +72,8 @@ class Mapping:
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
+Step: TypeAlias = str | int
+"""To what is in a node: a key of a mapping, the number of an item from 0, or the item's text."""
 
 
 def texts(node: Node | None) -> Iterator[Scalar]:
@@ -68,6 +82,28 @@ def texts(node: Node | None) -> Iterator[Scalar]:
         for item in node.items:
             if isinstance(item, Scalar) and isinstance(item.value, str) and item.value:
                 yield item
+
+
+def says(node: Mapping, key: str, *, otherwise: object = None) -> object:
+    """What stands under a key, where that is one value."""
+    value = node.values.get(key)
+    return value.value if isinstance(value, Scalar) else otherwise
+
+
+def followed(node: Node, steps: Iterable[Step]) -> Node:
+    """What the steps lead to, or how far they lead."""
+    for step in steps:
+        inner: Node | None = None
+        if isinstance(node, Mapping):
+            inner = node.values.get(str(step))
+        elif isinstance(node, Sequence) and isinstance(step, int):
+            inner = node.items[step]
+        else:
+            inner = next((item for item in texts(node) if item.value == step), None)
+        if inner is None:
+            break
+        node = inner
+    return node
 
 
 def parse(text: str) -> tuple[Node | None, list[Mistake]]:

@@ -1,24 +1,39 @@
 """The `exempt` and `certificate_required_for` of a subscription: who is let off, until when."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from ipaddress import ip_network
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from extauthz import days
 from extauthz.exemption import Exemption, RequiredFor
 from extauthz.policyfile import document
-from extauthz.policyfile.document import Scalar, texts
-from extauthz.policyfile.problems import quoted
-from extauthz.policyfile.requirements import Report
+from extauthz.policyfile.document import Scalar, says, texts
+from extauthz.policyfile.problems import Report, quoted
 from extauthz.policyfile.schema_logins import ExemptionModel, RequiredForModel
 from extauthz.request_path import PathPattern
 
-__all__ = ["END_WARNING", "check", "ending", "exemptions", "required_for"]
+__all__ = [
+    "END_WARNING",
+    "METHODS",
+    "check",
+    "ending",
+    "exemptions",
+    "is_for_everybody",
+    "required_for",
+]
 
-LONGEST = timedelta(days=366)
-"""How far ahead the end of an exemption may be."""
 END_WARNING = timedelta(days=14)
 """How long before its end an exemption is warned about."""
+METHODS = frozenset({
+    "ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK",
+    "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY", "OPTIONS", "PATCH",
+    "POST", "PROPFIND", "PROPPATCH", "PURGE", "PUT", "QUERY", "REBIND", "REPORT", "SEARCH",
+    "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
+})  # fmt: skip
+"""Those that aiohttp's parser knows: a check with another one is refused before it is one."""
+_EVERY_IPV4 = IPv4Network("0.0.0.0/0")
+_EVERY_IPV6 = (IPv6Network("::ffff:0:0/96"), IPv6Network("2000::/3"))
+"""The addresses of IPv4 (RFC 4291 2.5.5.2), and the public ones (RFC 4291 2.4)."""
 
 
 def check(node: document.Mapping, now: datetime, report: Report) -> None:
@@ -58,6 +73,24 @@ def ending(exemption: Exemption, now: datetime) -> str | None:
     return None
 
 
+def is_for_everybody(exemption: Exemption) -> bool:
+    """Whether its conditions leave nobody out, though there are some."""
+    return (
+        not exemption.logins
+        and (not exemption.paths or PathPattern("/", is_prefix=True) in exemption.paths)
+        and (not exemption.networks or _is_everywhere(exemption.networks))
+    )
+
+
+def _is_everywhere(networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    listed = list(networks)
+    ipv4 = collapse_addresses(each for each in listed if isinstance(each, IPv4Network))
+    ipv6 = list(collapse_addresses(each for each in listed if isinstance(each, IPv6Network)))
+    return _EVERY_IPV4 in ipv4 or any(
+        whole.subnet_of(each) for whole in _EVERY_IPV6 for each in ipv6
+    )
+
+
 def _exemption(number: int, model: ExemptionModel) -> Exemption:
     until = days.end_of_day(model.until)
     patterns = (PathPattern.parse(path) for path in model.paths)
@@ -81,7 +114,7 @@ def _default_name(number: int) -> str:
 
 def _check_name(node: document.Mapping, number: int, names: set[str], report: Report) -> None:
     given = node.values.get("name")
-    name = given.value if isinstance(given, Scalar) else _default_name(number)
+    name = says(node, "name", otherwise=_default_name(number))
     if isinstance(name, str):
         if name in names:
             place = node.place if given is None else given.place
@@ -96,7 +129,7 @@ def _check_exemption(node: document.Mapping, now: datetime, report: Report) -> N
         end = days.end_of_day(until.value)
         if end is None:
             report(until.place, f"{quoted(until.value)} is not a day", days.REMEDY)
-        elif end > now + LONGEST:
+        elif end.date() > days.year_after(now.astimezone(UTC).date()):
             message = f"the exemption would hold until {until.value}, for more than a year"
             report(until.place, message, "give it at most a year, and renew it when it is due")
     if not any(True for key in ("logins", "paths", "from") for _ in texts(node.values.get(key))):
@@ -121,5 +154,6 @@ def _wrong_items(node: document.Mapping) -> Iterator[tuple[Scalar, str, str]]:
             remedy = "write it as CIDR, like 192.0.2.0/24"
             yield item, f"{quoted(str(item.value))} is not a network: {error}", remedy
     for item in texts(node.values.get("methods")):
-        if not str(item.value).isalpha() or not str(item.value).isascii():
-            yield item, f"{quoted(str(item.value))} is not a method", "write it like POST"
+        if str(item.value).upper() not in METHODS:
+            message = f"{quoted(str(item.value))} is not a method that is let in, whoever asks"
+            yield item, message, "write one like POST"

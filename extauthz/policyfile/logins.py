@@ -20,9 +20,8 @@ from extauthz.login import (
 )
 from extauthz.policyfile import document
 from extauthz.policyfile.accounts import check_secret, secret
-from extauthz.policyfile.document import Node, Scalar, texts
-from extauthz.policyfile.problems import quoted
-from extauthz.policyfile.requirements import Report
+from extauthz.policyfile.document import Node, Plain, Scalar, says, texts
+from extauthz.policyfile.problems import Report, quoted
 from extauthz.policyfile.schema_logins import LoginModel, SessionModel
 from extauthz.request_path import exact
 from extauthz.session import SessionPolicy
@@ -42,15 +41,14 @@ def check(node: document.Mapping, report: Report) -> None:
         for item in listed.items:
             if isinstance(item, document.Mapping):
                 _check_source(item, report)
-            written = repr(item.plain())
+            written = repr(_meant(item.plain()))
             if written in seen:
                 report(item.place, "the same source stands twice", "leave one out")
             seen.add(written)
     given = node.values.get("session")
     if isinstance(given, document.Mapping):
         _check_session(given, report)
-        verify = node.values.get("verify_email")
-        if isinstance(verify, Scalar) and verify.value is False:
+        if says(node, "verify_email") is False:
             message = "`session` has no effect: with `verify_email: false` nobody has an account"
             report(node.keys["session"], message, "leave one of the two out")
 
@@ -71,6 +69,13 @@ def session(model: SessionModel | None, beside: Path) -> SessionPolicy | None:
         secret(model.password, beside),
         None if model.ca_file is None else str(beside / model.ca_file),
     )
+
+
+def _meant(plain: Plain, key: str = "") -> Plain:
+    """What is written, in the one way of several that mean the same: headers have no case."""
+    if isinstance(plain, dict):
+        return {name: _meant(plain[name], name) for name in sorted(plain)}
+    return plain.lower() if key == "header" and isinstance(plain, str) else plain
 
 
 def _source(model: LoginModel) -> LoginSource:
@@ -137,14 +142,18 @@ def _check_header(node: Node | None, report: Report) -> None:
 
 def _check_path(item: Scalar, report: Report) -> None:
     written = str(item.value)
-    if exact(written) != written:
+    if "*" in written:
+        # Where exemptions have a pattern, this would be a path that nobody posts to.
+        message = f"{quoted(written)} has a star in it, and there are no patterns here"
+        report(item.place, message, "list every path to which the login is posted")
+    elif exact(written) != written:
         remedy = "write it as the service knows it: like /login, without a query"
         report(item.place, f"{quoted(written)} is not a path in its normal form", remedy)
 
 
 def _check_session(node: document.Mapping, report: Report) -> None:
     cookie = node.values.get("cookie")
-    name = cookie.value if isinstance(cookie, Scalar) else None
+    name = says(node, "cookie")
     if cookie is not None and isinstance(name, str) and name and not _COOKIE_NAME.fullmatch(name):
         remedy = "write the name alone, like JSESSIONID"
         report(cookie.place, f"{quoted(name)} is not a cookie's name", remedy)

@@ -1,6 +1,6 @@
 """Accounts, logins, sessions and exemptions as the policy file says them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_network
 
 import pytest
@@ -30,7 +30,7 @@ from extauthz.policy import Subscription
 from extauthz.policyfile.schema import PolicyModel
 from extauthz.request_path import PathPattern
 from extauthz.session import SessionPolicy
-from tests.policyfile.conftest import NOW, Workspace, policy
+from tests.policyfile.conftest import Workspace, policy
 
 CACHE = "cache: {ttl: 5, negative_ttl: 6, stale_if_error: 7}"
 CACHING = Caching(timedelta(seconds=5), timedelta(seconds=6), timedelta(seconds=7))
@@ -231,7 +231,7 @@ def test_what_holds_unless_told(workspace: Workspace) -> None:
     assert given.required_for is None
 
 
-SQL = "{sql: {url: 'sqlite:////tmp/x', query: 'SELECT login, email FROM u WHERE login = :login"
+QUERY = "SELECT login, email FROM u WHERE login = :login OR email = :identity"
 LOGIN, EXEMPT = "    login: ", "    exempt:\n    - "
 MISTAKES: dict[str, tuple[str, list[str]]] = {
     "no place": (
@@ -249,8 +249,83 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         [(":5:29: error: `cache` has no effect: a file is read when it changes; leave it out")]),
     "file of no format": (
         policy(accounts="{file: a.txt}"),
-        [(":5:15: error: `accounts`: '.txt' is the ending of no format that is known; see"
+        [(":5:22: error: `accounts`: '.txt' is the ending of no format that is known; see"
           " docs/accounts.md")]),
+    "several mistakes of a database": (
+        policy(accounts="""
+      sql:
+        url: postgresql://u:secret@h/db?ssl=no
+        query: SELECT 1
+"""),
+        [(":7:14: error: `accounts`: `url` has a password: give it as `password: {env: NAME}` or"
+          " `password: {file: PATH}`; see docs/accounts.md"),
+         ":7:14: error: `accounts`: `url` has an unknown parameter 'ssl'; see docs/accounts.md",
+         (":8:16: error: `accounts`: the query has no parameter :identity: WHERE login = :login OR"
+          " email = :identity; see docs/accounts.md")]),
+    "several mistakes of a file of SQLite": (
+        policy(accounts=f"""
+      sql:
+        url: sqlite://
+        query: {QUERY}
+        password: {{env: X}}
+        ca_file: widget-ca.pem
+"""),
+        [(":7:14: error: `accounts`: `url` has no file: sqlite:////var/lib/service.db has one; see"
+          " docs/accounts.md"),
+         (":9:19: error: `accounts`: SQLite takes neither `password` nor `ca_file`; see"
+          " docs/accounts.md"),
+         (":10:18: error: `accounts`: SQLite takes neither `password` nor `ca_file`; see"
+          " docs/accounts.md")]),
+    "CA of a database without a host": (
+        policy(accounts="{sql: {url: 'postgresql:///a', ca_file: acme-ca.pem,"
+               f" query: '{QUERY}'}}}}"),
+        [(":5:55: error: `accounts`: `ca_file` needs a host in `url`: its certificate is checked;"
+          " see docs/accounts.md")]),
+    "several mistakes of a directory": (
+        policy(accounts="""
+      ldap:
+        url: ldap://u:secret@h/dc=x
+        base: acme
+        bind: {dn: admin, password: {env: X}}
+        filter: "(a=b"
+        login_attribute: "u id"
+        email_attribute: mail
+"""),
+        [(":7:14: error: `accounts`: the URL names a user: whom to bind as is `bind_dn`'s to say;"
+          " see docs/accounts.md"),
+         (":7:14: error: `accounts`: the URL has more than host and port: the rest has its own"
+          " settings; see docs/accounts.md"),
+         (":8:15: error: `accounts`: 'acme' is no distinguished name (RFC 4514), such as"
+          " dc=acme,dc=example; see docs/accounts.md"),
+         (":9:20: error: `accounts`: 'admin' is no distinguished name (RFC 4514), such as"
+          " dc=acme,dc=example; see docs/accounts.md"),
+         (":10:17: error: `accounts`: '(a=b' is no filter (RFC 4515), such as"
+          " (objectClass=person); see docs/accounts.md"),
+         (":11:26: error: `accounts`: 'u id' is no attribute's name (RFC 4512 1.4), such as uid or"
+          " mail; see docs/accounts.md")]),
+    "several mistakes of a service": (
+        policy(accounts="{http: {url: 'http://u@h/?x=1', token: {env: X}}}"),
+        [(":5:28: error: `accounts`: the URL has a user name in it: give a `token` instead; see"
+          " docs/accounts.md"),
+         (":5:28: error: `accounts`: the URL has a query, which would stand in logs: give a"
+          " `token`, or use the path; see docs/accounts.md"),
+         (":5:28: error: `accounts`: the token would be sent in the clear: use https://; see"
+          " docs/accounts.md")]),
+    "several mistakes of a store": (
+        policy(more="    session: {cookie: s, store: 'redis://u:secret@r/0',"
+                    " ca_file: acme-ca.pem}\n"),
+        [(":6:33: error: `session`: the store's URL has a password in it: give `password` instead;"
+          " see docs/logins.md"),
+         (":6:66: error: `session`: `ca_file` has no effect without rediss://; see"
+          " docs/logins.md")]),
+    "settings of a store that is not there": (
+        policy(more="    session: {cookie: s, password: {env: X}, ca_file: acme-ca.pem}\n"),
+        [":6:36: error: `password` has no effect without `store`; name the store, or leave it out",
+         ":6:55: error: `ca_file` has no effect without `store`; name the store, or leave it out"]),
+    "certificate that names no account": (
+        policy(more="    verify_email: false\n" + LOGIN + "[basic, client_certificate]\n"),
+        [(":7:20: error: `client_certificate` names no account where `verify_email` is false;"
+          " leave one of the two out")]),
     "misspelt setting of a database": (
         policy(accounts="{sql: {url: 'sqlite:///x', qurey: x}}"),
         [(":5:16: error: the key 'query' is missing; add it: One SELECT with the parameters :login"
@@ -311,6 +386,12 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "login source twice": (
         policy(more=LOGIN + "[basic, basic]\n"),
         [":6:20: error: the same source stands twice; leave one out"]),
+    "header twice, in other letters": (
+        policy(more=LOGIN + "[{header: x-a}, basic, {header: X-A}]\n"),
+        [":6:35: error: the same source stands twice; leave one out"]),
+    "source twice, its token's header in other letters": (
+        policy(more=LOGIN + "[{jwt: {header: X-a, claim: c}}, {jwt: {claim: c, header: x-a}}]\n"),
+        [":6:45: error: the same source stands twice; leave one out"]),
     "two kinds in one source": (
         policy(more=LOGIN + "[{header: x-user, form: {paths: [/l], field: u}}]\n"),
         [(":6:13: error: a source of logins has exactly one key; write each source as an item of"
@@ -334,16 +415,24 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         policy(more=LOGIN + "[{form: {paths: ['/l?x=1'], field: u}}]\n"),
         [(":6:29: error: '/l?x=1' is not a path in its normal form; write it as the service knows"
           " it: like /login, without a query")]),
+    "path with a star": (
+        policy(more=LOGIN + "[{form: {paths: ['/login/*'], field: u}}]\n"),
+        [(":6:29: error: '/login/*' has a star in it, and there are no patterns here; list every"
+          " path to which the login is posted")]),
+    "path with a star within": (
+        policy(more=LOGIN + "[{json: {paths: [/l, '/a*'], pointer: /u}}]\n"),
+        [(":6:33: error: '/a*' has a star in it, and there are no patterns here; list every"
+          " path to which the login is posted")]),
     "cookie that is none": (
         policy(more="    session: {cookie: 'a=b'}\n"),
         [(":6:23: error: 'a=b' is not a cookie's name; write the name alone, like JSESSIONID")]),
     "store with a password": (
         policy(more="    session: {cookie: s, store: 'redis://:secret@r/0'}\n"),
-        [(":6:14: error: `session`: the store's URL has a password in it: give `password` instead;"
+        [(":6:33: error: `session`: the store's URL has a password in it: give `password` instead;"
           " see docs/logins.md")]),
     "store of another kind": (
         policy(more="    session: {cookie: s, store: 'memcached://r'}\n"),
-        [(":6:14: error: `session`: the store's URL begins neither with redis:// nor with"
+        [(":6:33: error: `session`: the store's URL begins neither with redis:// nor with"
           " rediss://; see docs/logins.md")]),
     "session without accounts": (
         policy(more="    verify_email: false\n    session: {cookie: s}\n"),
@@ -369,11 +458,20 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         [":7:26: error: 'tomorrow' is not a day; write a day as YYYY-MM-DD"]),
     "exemption that ended": (
         policy(more=EXEMPT + "{reason: x, until: 2030-06-14, logins: [ci]}\n"),
-        [(":7:5: warning: the exemption 'exempt-1' ended on 2030-06-14; renew it, or take it out:"
+        [(":7:7: warning: the exemption 'exempt-1' ended on 2030-06-14; renew it, or take it out:"
+          " who relies on it will be refused")]),
+    "several exemptions that end": (
+        policy(more="    exempt:\n"
+               "    - {name: a, reason: x, until: 2030-12-31, logins: [alice]}\n"
+               "    - {name: b, reason: x, until: 2030-06-14, logins: [alice]}\n"
+               "    - {name: c, reason: x, until: 2030-06-28, logins: [alice]}\n"),
+        [(":8:7: warning: the exemption 'b' ended on 2030-06-14; renew it, or take it out: who"
+          " relies on it will be refused"),
+         (":9:7: warning: the exemption 'c' ends soon, on 2030-06-28; renew it, or take it out:"
           " who relies on it will be refused")]),
     "exemption that ends soon": (
         policy(more=EXEMPT + "{reason: x, until: 2030-06-28, logins: [ci]}\n"),
-        [(":7:5: warning: the exemption 'exempt-1' ends soon, on 2030-06-28; renew it, or take it"
+        [(":7:7: warning: the exemption 'exempt-1' ends soon, on 2030-06-28; renew it, or take it"
           " out: who relies on it will be refused")]),
     "methods without paths": (
         policy(more=EXEMPT + "{reason: x, until: 2030-12-31, logins: [a], methods: [GET]}\n"),
@@ -387,6 +485,46 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         policy(more=EXEMPT + "{reason: x, until: 2030-12-31, from: [192.0.2.1/24]}\n"),
         [(":7:45: error: '192.0.2.1/24' is not a network: 192.0.2.1/24 has host bits set; write it"
           " as CIDR, like 192.0.2.0/24")]),
+    "method that no request can have": (
+        policy(more=EXEMPT + "{reason: x, until: 2030-12-31, paths: [/], methods: [Get, FOO]}\n"),
+        [":7:65: error: 'FOO' is not a method that is let in, whoever asks; write one like POST"]),
+    "exemption of every path": (
+        policy(more=EXEMPT + "{reason: x, until: 2030-12-31, paths: [/a, /*]}\n"),
+        [(":7:7: warning: the exemption 'exempt-1' exempts everybody; name the paths, logins or"
+          " networks that are meant, or set `mode: audit`")]),
+    "exemption of every address": (
+        policy(more=EXEMPT + "{reason: x, until: 2030-12-31, from: [0.0.0.0/0, '::/0']}\n"),
+        [(":7:7: warning: the exemption 'exempt-1' exempts everybody; name the paths, logins or"
+          " networks that are meant, or set `mode: audit`")]),
+    "exemption of every address of IPv4, in halves, and every path, for a method": (
+        policy(more="    exempt:\n"
+               "    - {reason: x, until: 2030-12-31, paths: [/a]}\n"
+               "    - {reason: x, until: 2030-12-31, paths: [/*], methods: [GET],"
+               " from: [0.0.0.0/1, 128.0.0.0/1]}\n"),
+        [(":8:7: warning: the exemption 'exempt-2' exempts everybody; name the paths, logins or"
+          " networks that are meant, or set `mode: audit`")]),
+    "exemption of every address of IPv4, as IPv6 has it": (
+        policy(more=EXEMPT + "{reason: x, until: 2030-12-31, from: ['::ffff:0.0.0.0/96']}\n"),
+        [(":7:7: warning: the exemption 'exempt-1' exempts everybody; name the paths, logins or"
+          " networks that are meant, or set `mode: audit`")]),
+    "exemption of every public address of IPv6": (
+        policy(more=EXEMPT + "{reason: x, until: 2030-12-31, from: ['2000::/3']}\n"),
+        [(":7:7: warning: the exemption 'exempt-1' exempts everybody; name the paths, logins or"
+          " networks that are meant, or set `mode: audit`")]),
+    "exemption of a misspelt login": (
+        policy(accounts="{alice: a@acme.example, bob: b@acme.example, ci1: c@acme.example}",
+               more=EXEMPT + "{reason: x, until: 2030-12-31, logins: [alcie, Bob, ci, alic]}\n"),
+        [(":7:47: warning: the exemption 'exempt-1' names 'alcie', and no account has that login;"
+          " did you mean 'alice'?"),
+         (":7:54: warning: the exemption 'exempt-1' names 'Bob', and no account has that login;"
+          " did you mean 'bob'?"),
+         (":7:63: warning: the exemption 'exempt-1' names 'alic', and no account has that login;"
+          " did you mean 'alice'?")]),
+    "unit manager without a unit": (
+        policy(accounts="{a: {email: a@acme.example, role: unit_manager, unit: x},"
+               " b: {email: b@acme.example, role: unit_manager}}"),
+        [(":5:106: warning: 'b' is a unit manager without a unit, and may mend no account; give it"
+          " a `unit`, or another `role`")]),
     "two exemptions of one name": (
         policy(more="    exempt:\n"
                "    - {name: a, reason: x, until: 2030-12-31, logins: [a]}\n"
@@ -397,6 +535,14 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         policy(more="    certificate_required_for: {logins: []}\n"),
         [(":6:31: error: `certificate_required_for` names nobody: no certificate would be demanded;"
           " list `logins` or `groups`; `mode: audit` demands none")]),
+    "certificates required of whom nobody knows": (
+        policy(more="    certificate_required_for: {groups: [pilot], logins: [alice, bob, eve]}\n"),
+        [(":6:41: warning: `certificate_required_for` names 'pilot', and no account has that login"
+          " or group; check how it is spelt"),
+         (":6:65: warning: `certificate_required_for` names 'bob', and no account has that login"
+          " or group; check how it is spelt"),
+         (":6:70: warning: `certificate_required_for` names 'eve', and no account has that login"
+          " or group; check how it is spelt")]),
     "certificates required in audit": (
         policy(more="    mode: audit\n    certificate_required_for: {logins: [alice]}\n"),
         [(":7:31: warning: `certificate_required_for` has no effect with `mode: audit`; set `mode:"
@@ -409,6 +555,54 @@ def test_mistake_is_named_with_its_place_and_what_would_be_right(
     workspace: Workspace, text: str, expected: list[str]
 ) -> None:
     assert workspace.problems(text) == expected
+
+
+def test_mistake_in_one_subscription_hides_none_in_another(workspace: Workspace) -> None:
+    """Whoever mends one should not find the next only then."""
+    other = (
+        "  widget:\n    hosts: ['*']\n    signing_certificates: [widget-ca.pem]\n"
+        "    accounts: {http: {url: 'https://u@h/'}}\n"
+    )
+    problems = workspace.problems(policy(accounts="{http: {url: 'https://u@h/'}}", more=other))
+    assert [problem.split(": ")[0] for problem in problems] == [":5:28", ":7:13", ":9:28"]
+
+
+@pytest.mark.parametrize("more", [
+    LOGIN + "[basic, basic]\n", EXEMPT + "{reason: x, until: never, logins: [ci]}\n",
+    "    require: {email_domains: ['@']}\n",
+])  # fmt: skip
+def test_mistake_elsewhere_in_a_subscription_hides_none_in_where_accounts_live(
+    workspace: Workspace, more: str
+) -> None:
+    """Nor one of the store of sessions."""
+    written = policy(accounts="{http: {url: 'https://u@h/'}}", more=more)
+    written += "    session: {cookie: s, store: 'redis://u:secret@r/0'}\n"
+    problems = workspace.problems(written)
+    assert len(problems) == 3
+    assert problems[0].startswith(":5:28: error: `accounts`: the URL has a user name in it")
+    assert "`session`: the store's URL has a password in it" in problems[2]
+
+
+@pytest.mark.parametrize("accounts", [
+    "{cache: {ttl: 5}}", "{file: a.csv, cache: {ttl: 5}}",
+    "{http: {url: 'https://h/', token: {env: A, file: b}}}",
+])  # fmt: skip
+def test_mistake_in_where_accounts_live_brings_no_other(
+    workspace: Workspace, accounts: str
+) -> None:
+    """What is wrong with it is said once."""
+    assert len(workspace.problems(policy(accounts=accounts))) == 1
+
+
+def test_mistake_that_two_subscriptions_share_is_told_once(workspace: Workspace) -> None:
+    """An alias stands for what is wrong already."""
+    other = (
+        "  widget:\n    hosts: [widget.example]\n    signing_certificates: [widget-ca.pem]\n"
+        "    accounts: {alice: a@widget.example}\n    exempt: *e\n"
+    )
+    wrong = "    exempt: &e\n    - {reason: x, until: never, logins: [ci]}\n"
+    (problem,) = workspace.problems(policy(more=wrong + other))
+    assert "'never' is not a day" in problem
 
 
 @pytest.mark.parametrize("written", [
@@ -424,10 +618,45 @@ def test_password_in_a_url_is_refused_and_not_repeated(workspace: Workspace, wri
     assert "hunter2" not in problem
 
 
-def test_exemption_may_be_written_for_a_year_and_no_more(workspace: Workspace) -> None:
-    """From one 15th of June to the next."""
-    text = policy(more=EXEMPT + "{reason: x, until: 2031-06-15, logins: [ci]}\n")
-    assert workspace.problems(text, NOW) == []
+@pytest.mark.parametrize("url", [
+    "http://u:hunter2@h", "ldap://u:hunter2@h/dc=x", "ldap://u:hunter2@:", "ldap://u:hunter2@h:0",
+    "ldap://u:hunter2@h:x", "ldap://u:hunter2/@h",
+])  # fmt: skip
+def test_url_of_a_directory_with_a_password_is_not_repeated(workspace: Workspace, url: str) -> None:
+    """Whatever else is wrong with it."""
+    written = f"{{ldap: {{url: '{url}', base: 'dc=x', login_attribute: uid, email_attribute: m}}}}"
+    problems = workspace.problems(policy(accounts=written))
+    assert problems
+    assert "hunter2" not in "".join(problems)
+
+
+@pytest.mark.parametrize(("today", "last"), [
+    (date(2030, 6, 15), date(2031, 6, 15)),
+    (date(2027, 11, 27), date(2028, 11, 27)),
+    (date(2027, 3, 1), date(2028, 3, 1)),
+    (date(2028, 2, 29), date(2029, 2, 28)),
+])  # fmt: skip
+def test_exemption_may_be_written_for_a_year_and_no_more(
+    workspace: Workspace, today: date, last: date
+) -> None:
+    """From one day to the same of the next year, at any time of the day, leap day or not."""
+    for time_of_day in (time.min, time.max):
+        now = datetime.combine(today, time_of_day, UTC)
+        for until, count in ((last, 0), (last + timedelta(1), 1)):
+            text = policy(more=EXEMPT + f"{{reason: x, until: {until}, logins: [ci]}}\n")
+            assert len(workspace.problems(text, now)) == count
+
+
+@pytest.mark.parametrize("conditions", [
+    "logins: [ci], paths: [/*]", "logins: [ci], from: [0.0.0.0/0]", "paths: [/a/*]",
+    "paths: [/*], from: [192.0.2.0/24]", "paths: [/a], from: ['::/0']",
+    "from: [128.0.0.0/1, '8000::/1']", "logins: [ci, robot, nosuch, ali]",
+    "paths: [/a], methods: [post, M-SEARCH]",
+])  # fmt: skip
+def test_exemption_of_some_is_nothing_to_warn_of(workspace: Workspace, conditions: str) -> None:
+    """One condition that leaves somebody out is enough; a login may well have no account."""
+    text = policy(more=EXEMPT + f"{{reason: x, until: 2030-12-31, {conditions}}}\n")
+    assert workspace.problems(text) == []
 
 
 def test_roles_of_the_file_are_those_of_the_core() -> None:

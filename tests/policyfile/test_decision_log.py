@@ -214,7 +214,7 @@ def test_help_that_nobody_would_read_is_said(space: Workspace) -> None:
 
     (problem,) = space.problems(text)
     assert problem == (
-        ":6:13: warning: `help` has no effect beside `content_type`: that body is sent as it"
+        ":6:55: warning: `help` has no effect beside `content_type`: that body is sent as it"
         " stands; write the help into the body"
     )
 

@@ -6,12 +6,13 @@ import pytest
 
 from extauthz.accounts import Accounts
 from extauthz.identity import DistinguishedName, IdentityKind, PrincipalName
+from extauthz.inquiry import OcspPolicy
 from extauthz.ocsp import CertIdHash
 from extauthz.policy import Subscription
 from extauthz.policyfile.problems import Severity
 from extauthz.policyfile.schema import PolicyModel
 from extauthz.requirements import KEY_TYPES
-from extauthz.revocation import Blocked, CrlSource, OcspPolicy, Revocation, Scope
+from extauthz.revocation import Blocked, CrlSource, Revocation, Scope
 from tests.policyfile.conftest import EXPIRED, Workspace, policy
 
 FINGERPRINT = ":".join(["AB"] * 32)

@@ -63,7 +63,7 @@ def look(order: Order) -> list[Account]:
         if order.login is None:
             seen = book.accounts.values()
             return [one for one in seen if permission.why_not_see(actor, one) is None]
-        account = _account(book, order.login)
+        account = _account(book, order.login, actor)
         _refuse(permission.why_not_see(actor, account))
     except RefusedError as error:
         with Audit.opened(_audit_path(order, place), place.file) as audit:
@@ -123,13 +123,14 @@ def _decided(
     """The account, and what is to be written in it. Raises RefusedError."""
     actor = _actor(book, order)
     _refuse(permission.why_not_look(actor))
-    account = _account(book, order.login or "")
+    account = _account(book, order.login or "", actor)
     if isinstance(request, SetDisabled) and request.value:
         _refuse(permission.why_not_disable(actor, account))
     _refuse(permission.why_not_mend(actor, account))
     line["before"] = as_json(account)
     others = (other for other in book.accounts.values() if other is not account)
-    return account, plan(request, account, others, place.kind, datetime.now(UTC))
+    edit = plan(request, account, others, place.kind, datetime.now(UTC), actor=actor)
+    return account, edit
 
 
 def _actor(book: Book, order: Order) -> Account:
@@ -140,9 +141,9 @@ def _actor(book: Book, order: Order) -> Account:
     return actor
 
 
-def _account(book: Book, login: str) -> Account:
+def _account(book: Book, login: str, actor: Account) -> Account:
     if (account := book.accounts.get(login)) is None:
-        raise RefusedError(f"there is no account {quoted(login)}")
+        raise RefusedError(permission.no_account(actor, login))
     return account
 
 

@@ -6,18 +6,17 @@ account, whatever the format of the file; `intended` says what the file must the
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from typing import TypeAlias
 
 from extauthz.accounts import Account, Former
+from extauthz.days import year_after
 from extauthz.identity import Identity, IdentityKind, parse
 from extauthz.mending.outcome import RefusedError
+from extauthz.mending.permission import why_not_see
 from extauthz.quoting import quoted
 
-__all__ = ["MAX_DAYS_KEPT", "Edit", "Request", "SetDisabled", "SetName", "intended", "plan"]
-
-MAX_DAYS_KEPT = 366
-"""How far ahead the end of an old name may lie."""
+__all__ = ["Edit", "Request", "SetDisabled", "SetName", "intended", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +91,19 @@ class Edit:
         return kept
 
 
-def plan(
+def plan(  # noqa: PLR0913 (what a request is held against)
     request: Request,
     account: Account,
     others: Iterable[Account],
     kind: IdentityKind,
     now: datetime,
+    *,
+    actor: Account,
 ) -> Edit | None:
-    """What is to be written; None where there is nothing to do. Raises RefusedError."""
+    """What is to be written; None where there is nothing to do. Raises RefusedError.
+
+    `actor` is told of the other accounts what that one may see.
+    """
     if isinstance(request, SetDisabled):
         if account.is_disabled == request.value:
             return None
@@ -110,7 +114,7 @@ def plan(
     if not removed and new in account.identities:
         return None
     if not request.is_shared:
-        _refuse_taken(request.new, new, others, now)
+        _refuse_taken(request.new, new, others, now, actor)
     return Edit(account.login, kind, request.new, removed, request.keep_old_until)
 
 
@@ -162,15 +166,19 @@ def _replaced(request: SetName, account: Account, kind: IdentityKind) -> Iterabl
 def _refuse_day(until: date | None, today: date) -> None:
     if until is not None and until < today:
         raise RefusedError(f"{until} is over: old names can hold from today on, {today} (UTC)")
-    if until is not None and until > today + timedelta(days=MAX_DAYS_KEPT):
+    if until is not None and until > year_after(today):
         raise RefusedError(f"{until} is more than a year ahead: name a day within a year")
 
 
-def _refuse_taken(written: str, new: Identity, others: Iterable[Account], now: datetime) -> None:
+def _refuse_taken(
+    written: str, new: Identity, others: Iterable[Account], now: datetime, actor: Account
+) -> None:
     for other in others:
         until = other.holds_until(frozenset({new}))
         if until is not None and until >= now:
-            message = f"{quoted(written)} is the name of {quoted(other.login)}, too"
+            is_seen = why_not_see(actor, other) is None
+            who = quoted(other.login) if is_seen else "another account"
+            message = f"{quoted(written)} is the name of {who}, too"
             raise RefusedError(f"{message}: with --shared both have it")
 
 

@@ -47,7 +47,9 @@ def edited(text: str, path: Sequence[str], edit: Edit) -> str:
         return mark + body[:start] + entry.text[1:-1] + body[end:]
     start, end = line_start(body, start), line_end(body, end)
     if body[start : found.start].strip(" "):
-        raise RefusedError(f"the line of {quoted(edit.login)} begins with something else")
+        what = f"the line of {quoted(edit.login)} begins with something else"
+        remedy = f"write the entry in the file as {quoted(f'{edit.login}: …')} first"
+        raise RefusedError(f"{what}: {remedy}, without anything before it")
     entry = _Entry(body[start:end], found.step, line_break(body))
     entry.make(edit)
     return mark + body[:start] + entry.text + body[end:]
@@ -107,19 +109,18 @@ class _Entry:
         login, value = self._root()
         if value.entries is not None:
             return
+        key = _in(_habit(login), edit.kind)
         if value.items is None or value.is_flow:
             inner = self.text[value.start : value.end]
             if value.text is not None:
                 inner = written(value.text, value.quote, in_flow=True)
-            self._splice(value.start, value.end, f"{{{edit.kind}: {inner}}}")
+            self._splice(value.start, value.end, f"{{{key}: {inner}}}")
             return
         start = line_start(self.text, value.items[0].start)
         column = login.start - line_start(self.text, login.start) + self._step
         shift = " " * self._step
         lines = [shift + line if line.strip() else line for line in self._lines(start)]
-        self._splice(
-            start, len(self.text), f"{' ' * column}{edit.kind}:{self._break}{''.join(lines)}"
-        )
+        self._splice(start, len(self.text), f"{' ' * column}{key}:{self._break}{''.join(lines)}")
 
     def _lines(self, start: int) -> Iterator[str]:
         """The lines from a position on, with their breaks."""
@@ -169,24 +170,29 @@ class _Entry:
         """Let names that go hold until the end of a day."""
         for name in gone:
             former = self._former()
+            quote = _habit((self._value().entries or [])[0][0])
             if former is None:
-                self._set(_FORMER, f"{{{written(name, '', in_flow=True)}: {day}}}")
+                raw = written(name, quote, in_flow=True)
+                self._set(_FORMER, f"{{{raw}: {_in(quote, day)}}}")
                 continue
             identity = parse(edit.kind, name)
+            day_quote = quote
             for key, value in former.entries or ():
+                quote, day_quote = _habit(key), _habit(value)
                 if parse(edit.kind, key.text or "") == identity:
-                    self._splice(value.start, value.end, day)
+                    self._splice(value.start, value.end, _in(day_quote, day))
                     break
             else:
-                raw = written(name, "", in_flow=former.is_flow or former.in_flow)
-                self._insert(former, f"{raw}: {day}")
+                raw = written(name, quote, in_flow=former.is_flow or former.in_flow)
+                self._insert(former, f"{raw}: {_in(day_quote, day)}")
 
     def _set(self, key: str, raw: str) -> None:
         """Give a key of the account's mapping a value."""
         mapping = self._value()
         entry = mapping.entry(key)
         if entry is None:
-            self._insert(mapping, f"{key}: {raw}")
+            first, _ = (mapping.entries or [])[0]
+            self._insert(mapping, f"{_in(_habit(first), key)}: {raw}")
         else:
             self._splice(entry[1].start, entry[1].end, raw)
 
@@ -223,6 +229,18 @@ class _Entry:
 
     def _splice(self, start: int, end: int, text: str) -> None:
         self.text = self.text[:start] + text + self.text[end:]
+
+
+def _habit(node: Node) -> str:
+    """The quotes in which a text stands that needs none: as its author writes texts."""
+    if node.text is None or written(node.text, "", in_flow=node.in_flow) != node.text:
+        return ""
+    return node.quote
+
+
+def _in(quote: str, word: str) -> str:
+    """A word of plain letters, or a day, in these quotes."""
+    return f"{quote}{word}{quote}"
 
 
 def _spans(mapping: Node) -> list[tuple[int, int]]:

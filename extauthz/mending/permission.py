@@ -7,7 +7,7 @@ are no manager's. Whoever is acting has been believed before: nothing here authe
 from extauthz.accounts import Account, Role
 from extauthz.quoting import quoted
 
-__all__ = ["why_not_disable", "why_not_look", "why_not_mend", "why_not_see"]
+__all__ = ["no_account", "why_not_disable", "why_not_look", "why_not_mend", "why_not_see"]
 
 
 def why_not_look(actor: Account) -> str | None:
@@ -28,8 +28,19 @@ def why_not_see(actor: Account, account: Account) -> str | None:
         return why
     if account.unit == actor.unit:
         return None
-    who, unit = quoted(actor.login), quoted(actor.unit or "")
-    return f"{quoted(account.login)} is not in the unit {unit}, which is {who}'s"
+    return no_account(actor, account.login)
+
+
+def no_account(actor: Account, login: str) -> str:
+    """What the actor, who may look, is told of a login that is none.
+
+    A unit manager is told the same of those outside the unit: which there are is not to be found
+    out by asking.
+    """
+    if actor.role is Role.MANAGER:
+        return f"there is no account {quoted(login)}"
+    unit, who = quoted(actor.unit or ""), quoted(actor.login)
+    return f"there is no account {quoted(login)} in the unit {unit}, which is {who}'s"
 
 
 def why_not_mend(actor: Account, account: Account) -> str | None:

@@ -26,6 +26,9 @@ def beside(target: Path, octets: bytes, ending: str) -> Iterator[Path]:
     loses when the file takes its place. Raises FailedError.
     """
     path = target.with_name(f".{target.name}.mending{ending}")
+    # A rename asks for the directory's permission alone, and never for the file's.
+    if not os.access(target, os.W_OK, effective_ids=True):
+        raise FailedError(f"{target} cannot be written: no permission to write it")
     try:
         _write(path, octets, target)
         yield path

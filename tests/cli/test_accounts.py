@@ -64,6 +64,20 @@ def test_a_unit_manager_sees_the_own_unit(staffed: Company, extauthz_here: Run) 
     )
 
 
+def test_a_unit_manager_does_not_learn_who_is_in_another_unit(
+    staffed: Company, extauthz_here: Run
+) -> None:
+    """An account of another unit and one that is not there are answered alike."""
+    answers = {
+        login: extauthz_here("accounts", "show", *of(staffed, "lead"), login).stderr
+        for login in ("eve", "nobody")
+    }
+    assert answers["eve"].replace("eve", "nobody") == answers["nobody"]
+    assert "there is no account 'eve' in the unit 'sales'" in answers["eve"]
+    taken = extauthz_here("accounts", "set-email", *of(staffed, "lead"), "bob", "eve@acme.example")
+    assert "'eve@acme.example' is the name of another account, too" in taken.stderr
+
+
 def test_one_account_is_shown(staffed: Company, extauthz_here: Run) -> None:
     """In lines for a person, or as JSON."""
     done = extauthz_here("accounts", "show", *of(staffed, "lead"), "bob", "--json")

@@ -83,6 +83,25 @@ def test_the_old_email_holds_until_the_end_of_the_day(acme: Workspace) -> None:
     assert "# and another\n" in acme.policy.read_text()
 
 
+def test_a_policy_in_json_stays_one(workspace: Workspace) -> None:
+    """Keys and days are written in quotes where the others are."""
+    people = {"boss": {"email": "boss@acme.example", "role": "manager"}, "bob": "bob@acme.example"}
+    settings = {
+        "hosts": ["acme.example.com"], "signing_certificates": ["acme-ca.pem"], "accounts": people,
+    }  # fmt: skip
+    workspace.policy.write_text(json.dumps({"subscriptions": {"acme": settings}}, indent=2))
+    workspace.change(SetName("new@acme.example", keep_old_until=TOMORROW), "bob")
+    workspace.change(DISABLE, "bob")
+    written = json.loads(workspace.policy.read_text())["subscriptions"]["acme"]["accounts"]
+    assert written == people | {
+        "bob": {
+            "email": "new@acme.example",
+            "former": {"bob@acme.example": TOMORROW.isoformat()},
+            "disabled": True,
+        }
+    }
+
+
 def test_an_account_is_disabled_and_enabled(acme: Workspace) -> None:
     """A disabled manager may no longer act."""
     acme.change(DISABLE, "lead")
@@ -95,19 +114,23 @@ def test_an_account_is_disabled_and_enabled(acme: Workspace) -> None:
 
 def test_nothing_to_do_writes_nothing(acme: Workspace) -> None:
     """Neither the file nor the audit file is touched."""
-    before = acme.policy.stat()
+    before = acme.standing()
     changed = acme.change(SetName("BOB@acme.example"), "bob")
     assert changed.after is changed.before
-    assert acme.policy.stat() == before
+    assert acme.standing() == before
     assert acme.audit == []
 
 
 @pytest.mark.parametrize(("acting", "login", "request_", "why"), [
-    ("lead", "alice", NEW, "'alice' is not in the unit 'sales'"),
-    ("lead", "boss", NEW, "'boss' is not in the unit"),
+    ("lead", "alice", NEW, "there is no account 'alice' in the unit 'sales', which is 'lead''s"),
+    ("lead", "boss", DISABLE, "there is no account 'boss' in the unit 'sales', which is 'lead''s"),
+    ("lead", "nobody", NEW, "there is no account 'nobody' in the unit 'sales', which is 'lead''s"),
+    ("lead", "bob", SetName("lead@acme.example"), "is the name of 'lead', too: with --shared"),
+    ("lead", "bob", SetName("alice@acme.example"), "is the name of another account, too: with --s"),
     ("bob", "bob", NEW, "'bob' has no role: `role: manager` or `role: unit_manager` is missing"),
     ("nobody", "bob", NEW, "'nobody', who is said to be acting, is no account of 'acme'"),
-    ("boss", "nobody", NEW, "there is no account 'nobody'"),
+    ("boss", "nobody", NEW, "there is no account 'nobody'$"),
+    ("bob", "nobody", NEW, "'bob' has no role"),
     ("boss", "boss", DISABLE, "may not disable the own account"),
     ("boss", "bob", SetName("alice@acme.example"), "with --shared both have it"),
     ("boss", "bob", SetName("bob"), "'bob' is not an email address"),
@@ -117,10 +140,10 @@ def test_a_refusal_changes_nothing_and_is_told(
     acme: Workspace, acting: str, login: str, request_: SetName | SetDisabled, why: str
 ) -> None:
     """The audit file says who was refused what, and why."""
-    before = acme.policy.stat()
+    before = acme.standing()
     with pytest.raises(RefusedError, match=why) as refused:
         acme.change(request_, login, acting)
-    assert acme.policy.stat() == before
+    assert acme.standing() == before
     (line,) = acme.audit
     assert (line["as"], line["login"], line["result"]) == (acting, login, "refused")
     assert line["why"] == str(refused.value)
@@ -387,6 +410,24 @@ def test_a_directory_that_cannot_be_written_to_is_left_as_it_was(
     assert "cannot be written" in line["why"]
 
 
+@pytest.mark.parametrize("mode", [0o440, 0o400])
+def test_a_file_that_may_not_be_written_is_not_replaced(
+    acme: Workspace, tmp_path: Path, mode: int
+) -> None:
+    """A rename would need the directory's permission alone."""
+    before = acme.policy.read_bytes()
+    with unprivileged(tmp_path):
+        acme.policy.chmod(mode)
+        with pytest.raises(FailedError, match=r"/policy.yaml cannot be written: no permission"):
+            acme.change(NEW, "bob")
+        acme.policy.chmod(0o600)
+        assert acme.policy.read_bytes() == before
+        assert [path.name for path in tmp_path.glob(".policy*")] == []
+        assert [line["result"] for line in acme.audit] == ["failed"]
+        acme.change(NEW, "bob")
+    assert acme.policy.read_bytes() != before
+
+
 def test_another_owners_file_is_not_taken_over(acme: Workspace, tmp_path: Path) -> None:
     """Whoever may not give a file its owner back may not replace it."""
     if os.geteuid() != 0:
@@ -394,6 +435,7 @@ def test_another_owners_file_is_not_taken_over(acme: Workspace, tmp_path: Path) 
     with unprivileged(tmp_path):
         os.seteuid(0)
         os.chown(acme.policy, 0, 0)
+        acme.policy.chmod(0o666)
         os.seteuid(65534)
         before = acme.policy.read_bytes()
         with pytest.raises(FailedError, match="cannot be written: Operation not permitted"):

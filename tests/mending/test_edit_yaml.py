@@ -1,5 +1,6 @@
 """An account's entry in YAML is changed in place, and nothing else of the file."""
 
+import json
 from datetime import date
 
 import pytest
@@ -81,7 +82,20 @@ AFTER = "\n# after bob\n\ncarol: {  email: c@x.example  }\n...\n"
      ("bob:\n  email: new@x.example\n  former:\n    c@x.example: 2026-01-01 # c\n"
      "    b@x.example: 2026-05-04\n  unit: x")),
     ("bob: {email: b@x.example, former: {B@x.example: '2026-01-01'}}", KEEP,
-     "bob: {email: new@x.example, former: {B@x.example: 2026-05-04}}"),
+     "bob: {email: new@x.example, former: {B@x.example: '2026-05-04'}}"),
+    ('"bob": "b@x.example"', KEEP,
+     '"bob": {"email": "new@x.example", "former": {"b@x.example": "2026-05-04"}}'),
+    ('"bob": "b@x.example"', DISABLE, '"bob": {"email": "b@x.example", "disabled": true}'),
+    ("'bob': [b@x.example]", DISABLE, "'bob': {'email': [b@x.example], 'disabled': true}"),
+    ('"bob": {"email": ["b@x.example"], "former": {"c@x.example": "2026-01-01"}}', KEEP,
+     ('"bob": {"email": ["new@x.example"], "former": {"c@x.example": "2026-01-01",'
+      ' "b@x.example": "2026-05-04"}}')),
+    ('"bob": {"email": "b@x.example", "former": {}}', KEEP,
+     '"bob": {"email": "new@x.example", "former": {"b@x.example": "2026-05-04"}}'),
+    ('bob:\n  "email":\n  - b@x.example', KEEP,
+     'bob:\n  "email":\n  - new@x.example\n  "former": {"b@x.example": "2026-05-04"}'),
+    ('"bob":\n- b@x.example\n- c@x.example', DISABLE,
+     '"bob":\n  "email":\n  - b@x.example\n  - c@x.example\n  "disabled": true'),
     ("bob: {email: b@x.example, former: {}}", KEEP,
      "bob: {email: new@x.example, former: {b@x.example: 2026-05-04}}"),
     ("bob:\n  email: b@x.example\n  former:\n    new@x.example: 2026-01-01\n    c@x: 2026-01-01",
@@ -157,6 +171,22 @@ def test_names_that_mean_something_in_yaml_are_quoted_where_they_need_it() -> No
     assert edited(text, (), edit) == "bob: CN=New,O=Acme\n"
 
 
+def test_a_login_that_needs_its_quotes_says_nothing_of_how_keys_are_written() -> None:
+    """`007` would be a number without them."""
+    edit = Edit("007", IdentityKind.EMAIL, disabled=True)
+    assert edited('"007": b@x\n', (), edit) == '"007": {email: b@x, disabled: true}\n'
+
+
+def test_json_stays_json() -> None:
+    """A policy that another program may read, too."""
+    text = '{"alice": "a@x.example", "bob": "b@x.example"}'
+    expected = {
+        "alice": "a@x.example",
+        "bob": {"email": NEW, "former": {"b@x.example": "2026-05-04"}},
+    }
+    assert json.loads(edited(text, (), KEEP)) == expected
+
+
 @pytest.mark.parametrize(("text", "why"), [
     ("alice: &a a@x.example\nbob: *a\n", "written as an alias"),
     ("bob: &b b@x.example\ncarol: *b\n", "an alias elsewhere"),
@@ -164,7 +194,8 @@ def test_names_that_mean_something_in_yaml_are_quoted_where_they_need_it() -> No
     ("bob: [&b b@x.example]\ncarol: [*b]\n", "an alias elsewhere"),
     ("alice: &a a@x.example\nbob: {email: *a}\n", "a part of it is written as an alias"),
     ("alice: [&a a@x.example]\nbob:\n- b@x.example\n- *a\n", "a part of it"),
-    ("? bob\n: b@x.example\n", "begins with something else"),
+    ("? bob\n: b@x.example\n",
+     "begins with something else: write the entry in the file as 'bob: …' first, without anything"),
 ])  # fmt: skip
 def test_text_that_two_accounts_share_is_not_changed(text: str, why: str) -> None:
     """An anchor and its aliases are one text: a change would be one of several accounts."""

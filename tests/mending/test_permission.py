@@ -3,7 +3,13 @@
 import pytest
 
 from extauthz.accounts import Account, Role
-from extauthz.mending.permission import why_not_disable, why_not_look, why_not_mend, why_not_see
+from extauthz.mending.permission import (
+    no_account,
+    why_not_disable,
+    why_not_look,
+    why_not_mend,
+    why_not_see,
+)
 
 MANAGER = Account("boss", (), role=Role.MANAGER)
 OTHER_MANAGER = Account("chief", (), role=Role.MANAGER, unit="sales")
@@ -30,10 +36,10 @@ GONE_USER = Account("old", (), unit="sales", is_disabled=True)
     (LEAD, SECOND_LEAD, None, None, None),
     (LEAD, LEAD, None, None, "own account"),
     (LEAD, OTHER_MANAGER, None, "is a manager", "is a manager"),
-    (LEAD, STRANGER, "not in the unit 'sales'", "not in the unit", "not in the unit"),
-    (LEAD, OTHER_LEAD, "not in the unit", "not in the unit", "not in the unit"),
-    (LEAD, UNITLESS, "not in the unit", "not in the unit", "not in the unit"),
-    (LEAD, MANAGER, "not in the unit", "not in the unit", "not in the unit"),
+    (LEAD, STRANGER, "no account 'stranger' in the unit 'sales'", "no account", "no account"),
+    (LEAD, OTHER_LEAD, "no account 'other' in the unit", "no account", "no account"),
+    (LEAD, UNITLESS, "no account 'unitless' in the unit", "no account", "no account"),
+    (LEAD, MANAGER, "no account 'boss' in the unit", "no account", "no account"),
     (NO_UNIT, UNITLESS, "`unit` is missing", "`unit` is missing", "`unit` is missing"),
     (EMPTY_UNIT, EMPTY_UNIT, "`unit` is missing", "`unit` is missing", "own account"),
     (USER, USER, "has no role", "has no role", "own account"),
@@ -59,3 +65,9 @@ def test_only_who_may_mend_may_look(actor: Account, why: str | None) -> None:
     """A list is for managers and unit managers that are not disabled and have a unit."""
     found = why_not_look(actor)
     assert found == why if why is None or found is None else why in found
+
+
+def test_what_is_not_there_and_what_is_not_to_be_seen_are_told_alike() -> None:
+    """A unit manager does not learn which logins there are outside of the unit."""
+    assert why_not_see(LEAD, STRANGER) == no_account(LEAD, STRANGER.login)
+    assert no_account(MANAGER, "stranger") == "there is no account 'stranger'"

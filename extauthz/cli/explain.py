@@ -55,8 +55,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         nargs="+",
         action="extend",
         metavar="FILE",
-        help="decision logs; - for standard input. Compressed ones are read too, and those that"
-        " a log was rotated to are found",
+        help="decision logs: files, or directories of them; - for standard input. Compressed ones"
+        " are read too, and those that a log was rotated to are found",
     )
     _add_described(command.add_argument_group("a request that you describe"))
     command.set_defaults(run=run, fail=command.error)

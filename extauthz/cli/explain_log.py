@@ -6,21 +6,24 @@ where the policy is given.
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 
-from extauthz.cli.explain_policy import policy_of
 from extauthz.cli.explained import Style, as_json, lines, paragraph
 from extauthz.cli.explained_answers import Answer, answer_lines, answers_json, answers_of
+from extauthz.cli.policies import policy_of
 from extauthz.explanation import Explanation, explain
 from extauthz.files import FileProblemError
 from extauthz.policy import DEFAULT_DENIAL, Policy
 from extauthz.policyfile.problems import counted
 from extauthz.quoting import printable, quoted
 from extauthz.records.line import CheckRecord
-from extauthz.records.reading import MAX_FOUND, Search, search
+from extauthz.records.reading import MAX_FOUND, STANDARD_INPUT, Search, search
 from extauthz.redaction import PREFIX
+from extauthz.report.files import UnreadableFileError
+from extauthz.report.files import found as files_of
 
 __all__ = ["run"]
 
@@ -28,10 +31,14 @@ __all__ = ["run"]
 def run(options: argparse.Namespace) -> int:
     request_id = options.request_id.strip()
     policy = None
-    if options.policy is not None and (policy := policy_of(options.policy)) is None:
+    now = datetime.now(UTC)
+    if options.policy is not None and (policy := policy_of(options.policy, now)) is None:
         return 2
     try:
-        found = search(options.log, request_id)
+        found = search(_files(options.log), request_id)
+    except UnreadableFileError as error:
+        print(printable(f"extauthz explain: {error}"), file=sys.stderr)
+        return 2
     except FileProblemError as error:
         print(printable(f"extauthz explain: {error}; {error.remedy}"), file=sys.stderr)
         return 2
@@ -46,6 +53,15 @@ def run(options: argparse.Namespace) -> int:
     if not explanations:
         return 2
     return 0 if explanations[0].record.allowed else 1
+
+
+def _files(names: Iterable[str]) -> Iterator[str]:
+    """Files as they are named, and those that a directory means. Raises UnreadableFileError."""
+    for name in names:
+        if name != STANDARD_INPUT and os.path.isdir(name):  # noqa: PTH112 (False for what fails)
+            yield from files_of([name])
+        else:
+            yield name
 
 
 def _text(
@@ -98,7 +114,7 @@ def _not_found(request_id: str, found: Search) -> str:
 def _doubts(found: Search) -> Iterator[str]:
     """Why there may be more of it than was found."""
     if found.torn:
-        yield f"{counted(found.torn, 'torn line')} skipped"
+        yield f"{counted(found.torn, 'line')} could not be read"
     if found.dropped:
         yield f"the log lacks {counted(found.dropped, 'line')} that could not be written"
     for name in found.damaged:

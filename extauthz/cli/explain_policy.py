@@ -8,17 +8,16 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from extauthz.accounts import Accounts
 from extauthz.certificate import PeerCertificate
 from extauthz.cli.explained import Style, as_json, lines, paragraph
 from extauthz.cli.explained_answers import Answer, answer_lines, answers_json, answers_of
+from extauthz.cli.policies import policy_of
 from extauthz.files import FileProblemError
 from extauthz.findings import Finding
 from extauthz.lookup import AccountFile
 from extauthz.policy import DEFAULT_DENIAL, Mode, Policy, Subscription
-from extauthz.policyfile.loader import load
 from extauthz.quoting import printable, quoted
 from extauthz.rehearsal import NO_CERTIFICATE, Facts, demanding, narrowed, rehearsal
 from extauthz.trial import claims, peer_file
@@ -26,7 +25,7 @@ from extauthz.trial.claims import Claim
 from extauthz.trial.tried import Tried, tried
 from extauthz.trial.written import WrittenError
 
-__all__ = ["policy_of", "run"]
+__all__ = ["run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class _Outcome:
 
 
 def run(options: argparse.Namespace) -> int:
-    policy = policy_of(options.policy)
+    policy = policy_of(options.policy, datetime.now(UTC))
     if policy is None:
         return 2
     try:
@@ -61,15 +60,6 @@ def run(options: argparse.Namespace) -> int:
         for line in _text(outcome, Style.of_output()):
             print(line)
     return 0 if outcome.tried.decision.allowed else 1
-
-
-def policy_of(file: Path) -> Policy | None:
-    """The policy of a file; None, with its mistakes on standard error, when it has any."""
-    loaded = load(file, datetime.now(UTC))
-    if loaded.policy is None:
-        for problem in loaded.problems:
-            print(problem, file=sys.stderr)
-    return loaded.policy
 
 
 def _facts(options: argparse.Namespace, policy: Policy) -> tuple[Facts, tuple[str, ...]]:

@@ -49,8 +49,10 @@ def answer_lines(answers: Iterable[Answer], style: Style) -> Iterator[str]:
         body = answer.body.splitlines()
         for line in body[:MAX_BODY_LINES]:
             yield "      " + printable(line)
-        if len(body) > MAX_BODY_LINES:
-            yield f"      … ({len(body) - MAX_BODY_LINES} more lines; --json has them)"
+        more = len(body) - MAX_BODY_LINES
+        if more > 0:
+            words = "line; --json has it" if more == 1 else "lines; --json has them"
+            yield f"      … ({more} more {words})"
 
 
 def answers_json(answers: Iterable[Answer]) -> list[dict[str, object]]:

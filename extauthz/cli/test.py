@@ -2,20 +2,22 @@
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from extauthz.cli.explained import Style, as_json, paragraph, step_lines
+from extauthz.cli.output_file import ensure_replaceable, replace
 from extauthz.explanation import Outcome
+from extauthz.files import FileProblemError
 from extauthz.policyfile.problems import counted
 from extauthz.quoting import printable
 from extauthz.trial import case_file, judged
 from extauthz.trial.judged import Judged
-from extauthz.trial.junit import Result, junit
+from extauthz.trial.junit import Result, is_junit, junit
 
 __all__ = ["add_to", "run"]
 
@@ -41,7 +43,7 @@ A file of policy tests:
     reasons: [certificate_missing]
 
 Exit status: 0 when all is as expected, 1 when something is not, 2 when a file
-could not be run.
+could not be run, or the results not be written.
 """
 
 
@@ -56,12 +58,31 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="YAML with cases")
     command.add_argument("--json", action="store_true", help="report as JSON")
     command.add_argument(
-        "--junit", type=Path, metavar="FILE", help="write the results as JUnit's XML, too"
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="write the results as JUnit's XML, too; replaces those of last time",
     )
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    try:
+        if options.junit is not None:
+            ensure_replaceable(options.junit, options.files, is_junit)
+        results = _printed(options)
+        if options.junit is not None:
+            replace(options.junit, junit(results), options.files, is_junit)
+    except FileProblemError as error:
+        print(printable(f"extauthz test: {error}; {error.remedy}"), file=sys.stderr)
+        return 2
+    if any(result.errors for result in results):
+        return 2
+    return 1 if any(_unexpected(result) for result in results) else 0
+
+
+def _printed(options: argparse.Namespace) -> list[Result]:
+    """What came of each file; it is printed as it comes."""
     results: list[Result] = []
     style = Style.of_output()
     for file in options.files:
@@ -76,11 +97,7 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(_report(results), indent=2))
     else:
         print(_summary(results))
-    if options.junit is not None and not _written(options.junit, results):
-        return 2
-    if any(result.errors for result in results):
-        return 2
-    return 1 if any(_unexpected(result) for result in results) else 0
+    return results
 
 
 async def _result(file: Path) -> Result:
@@ -98,7 +115,7 @@ def _text(result: Result, style: Style) -> Iterator[str]:
     """A line for each case; below those that are not as expected, in what, and why."""
     if result.errors:
         return
-    inner = replace(style, width=style.width - 4)
+    inner = dataclasses.replace(style, width=style.width - 4)
     yield printable(str(result.file))
     for each in result.judged:
         if each.is_as_expected:
@@ -147,15 +164,3 @@ def _case_json(judged: Judged) -> dict[str, object]:
         "notes": judged.case.notes,
         "got": as_json(judged.tried.explanation),
     }
-
-
-def _written(file: Path, results: Sequence[Result]) -> bool:
-    try:
-        file.write_bytes(junit(results))
-    except OSError as error:
-        print(
-            printable(f"extauthz test: {file}: cannot be written: {error.strerror}"),
-            file=sys.stderr,
-        )
-        return False
-    return True

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import IO, Final
@@ -30,7 +30,8 @@ BLOCK: Final = 4 * 1024 * 1024
 """Octets that are looked at together. A line that is longer is none of ours."""
 _GZIP: Final = b"\x1f\x8b"
 _GZIP_MEMBER: Final = 16 + zlib.MAX_WBITS
-_GAP: Final = b'"record":"gap"'
+_GAPS: Final = (b'"record":"gap"', b'"record": "gap"')
+"""As it is written here, and as others write it anew. No text in a line can have these quotes."""
 _BEGIN: Final = b'{"schema":'
 
 
@@ -97,8 +98,7 @@ class _Searching:
     def _log(self, name: str) -> None:
         """A log, with what it was rotated to."""
         if name == STANDARD_INPUT:
-            with open(0, "rb", closefd=False) as stream:
-                self._stream(name, stream)
+            self._standard_input()
             return
         path = Path(name)
         missing: FileProblemError | None = None
@@ -106,6 +106,10 @@ class _Searching:
             self._file(path)
         except FileNotFoundError as error:
             missing = _problem(name, error)
+            # It may have been compressed since its name was listed.
+            with suppress(FileNotFoundError):
+                self._file(path.with_name(f"{path.name}.gz"))
+                missing = None
         done: set[Path] = set()
         # What is compressed meanwhile goes away under one name and comes back under another.
         while fresh := [each for each in siblings(path) if each not in done]:
@@ -116,6 +120,13 @@ class _Searching:
                     self._file(sibling)
         if missing is not None:
             raise missing
+
+    def _standard_input(self) -> None:
+        try:
+            with open(0, "rb", closefd=False) as stream:
+                self._stream(STANDARD_INPUT, stream)
+        except OSError as error:
+            raise _problem("standard input", error) from error
 
     def _file(self, path: Path) -> None:
         """Raises FileNotFoundError, and FileProblemError for what else goes wrong."""
@@ -206,7 +217,7 @@ class _Searching:
             elif record is None and line.endswith(b"}"):
                 # That does not end in a brace is counted already.
                 self._found.torn += 1
-        for line in _lines_with(block, _GAP):
+        for line in chain.from_iterable(_lines_with(block, gap) for gap in _GAPS):
             # A file and its compressed form may both be there, for a while.
             record = None if line in self._lines else _record(line)
             if isinstance(record, GapRecord):
@@ -214,14 +225,14 @@ class _Searching:
                 self._found.dropped += record.dropped
 
     def _keep_newest(self) -> None:
-        self._found.checks.sort(key=lambda record: _aware(record.time), reverse=True)
+        self._found.checks.sort(key=lambda record: record.time, reverse=True)
         del self._found.checks[MAX_FOUND:]
 
     def _period(self, first: bytes, last: bytes) -> None:
         for lines in (first.split(b"\n", 8)[:8], last.rsplit(b"\n", 8)[:0:-1]):
             for line in lines:
                 if (record := _record(line)) is not None:
-                    time = _aware(record.time)
+                    time = record.time
                     self._found.since = min(time, self._found.since or time)
                     self._found.until = max(time, self._found.until or time)
                     break
@@ -246,10 +257,6 @@ def _record(line: bytes) -> Record | None:
         with suppress(NotALineError):
             return parse(line[begin:])
     return None
-
-
-def _aware(time: datetime) -> datetime:
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 def _problem(name: str, error: OSError | ValueError) -> FileProblemError:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from xml.etree import ElementTree as ET
 
 from extauthz.quoting import printable
 from extauthz.trial.judged import Judged
 
-__all__ = ["Result", "junit"]
+__all__ = ["Result", "is_junit", "junit"]
+
+_NAME: Final = "extauthz test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +26,17 @@ class Result:
 
 def junit(results: Sequence[Result]) -> bytes:
     """The document. No text in it can end a value, or is what XML does not allow."""
-    root = ET.Element("testsuites", name="extauthz test")
+    root = ET.Element("testsuites", name=_NAME)
     for result in results:
         _suite(root, result)
     ET.indent(root)
     document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
+
+
+def is_junit(start: bytes) -> bool:
+    """Whether a file that starts so is such a document."""
+    return start.startswith(b"<?xml ") and f'<testsuites name="{_NAME}"'.encode() in start
 
 
 def _suite(root: ET.Element, result: Result) -> None:

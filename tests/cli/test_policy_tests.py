@@ -273,6 +273,34 @@ def test_mistake_in_the_policy_is_said_as_validate_says_it(
     assert done.stderr == validated.stderr != ""
 
 
+def test_results_for_machines_have_what_is_documented(tests: Path, extauthz_here: Run) -> None:
+    """docs/explain.md names each member."""
+    with_form, _, rest = CASES.partition("- name: nobody comes in")
+    wrong_form = with_form.removesuffix("expect: allow\n") + "expect: deny\n"
+    (tests / "wrong.yaml").write_text(f"{wrong_form}- name: nobody comes in{rest}")
+    (tests / "bad.yaml").write_text("cases: 1\n")
+    files = [tests / name for name in ("wrong.yaml", "bad.yaml")]
+    done = extauthz_here("test", "--json", *files)
+    report = json.loads(done.stdout)
+    explained = extauthz_here(
+        "explain", "--json", "--policy", tests.parent / "policy.yaml", "--host", "acme.example.com"
+    )
+    documented = (Path(__file__).parents[2] / "docs" / "explain.md").read_text()
+    of_results = documented[documented.index("`--json` has the results") :]
+
+    wrong, bad = report["files"]
+    other, case, *others = wrong["cases"]
+    assert (report["as_expected"], wrong["errors"], bad["cases"]) == (False, [], [])
+    assert done.stderr.splitlines() == bad["errors"]
+    assert case["differences"] == ["expected deny, got allow"]
+    assert [each["as_expected"] for each in (other, *others)] == [True] * 7
+    for member in {*report, *wrong, *case}:
+        assert f"`{member}`" in of_results
+    assert case["got"].keys() == json.loads(explained.stdout).keys() - {
+        "answer", "if_demanded", "notes",
+    }  # fmt: skip
+
+
 def test_one_bad_file_keeps_no_other_from_running(tests: Path, extauthz_here: Run) -> None:
     """All are run, and the worst counts."""
     (tests / "bad.yaml").write_text("cases: []\n")
@@ -315,6 +343,31 @@ def test_report_that_cannot_be_written_is_an_error(tests: Path, extauthz_here: R
 
     assert done.returncode == 2
     assert "report.xml: cannot be written: No such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("output", ["cases.yaml", "other.yaml", "alice.pem", "../policy.yaml"])
+def test_report_for_a_ci_takes_no_file_that_is_something_else(
+    tests: Path, extauthz_here: Run, output: str
+) -> None:
+    """As `--junit *.yaml` has it, with the name forgotten. Nothing is run then."""
+    (tests / "other.yaml").write_text(CASES)
+    path = tests / output
+    before = path.read_bytes()
+    done = extauthz_here("test", "--junit", path, tests / "cases.yaml")
+
+    assert (done.returncode, done.stdout, path.read_bytes()) == (2, "", before)
+    assert done.stderr.startswith(f"extauthz test: {path}: is ")
+    assert "name another file to write to" in done.stderr
+
+
+def test_report_for_a_ci_replaces_that_of_last_time(tests: Path, extauthz_here: Run) -> None:
+    report = tests / "report.xml"
+    extauthz_here("test", "--junit", report, tests / "nothing.yaml")
+    before = report.read_bytes()
+    done = extauthz_here("test", "--junit", report, tests / "cases.yaml")
+
+    assert done.returncode == 0
+    assert (b"<error" in before, b"<error" in report.read_bytes()) == (True, False)
 
 
 def test_only_what_the_cases_need_is_asked(

@@ -5,12 +5,12 @@ own decision is what is explained. Nothing is decided here: a check failed when 
 stands in the record, and what is said beside that is what the record has of it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from extauthz.compared import compared
 from extauthz.findings import Reason
 from extauthz.policy import Mode
 from extauthz.quoting import quoted
@@ -86,32 +86,22 @@ def rehearsed(record: CheckRecord) -> Explanation:
     return replace(explanation, steps=tuple(steps))
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What a check looked at."""
-
-    compared: tuple[str, ...]
-    not_made: str | None = None
-    """Why it was not made, where nothing was found."""
-
-
 def _step(record: CheckRecord, check: Check) -> Step:
     failed = tuple(_faults(check, record.reasons, record.details))
     tolerated = tuple(_faults(check, record.tolerated, record.tolerated_details))
-    looked = _LOOKS[check](record)
-    compared = looked.compared
+    looked = compared(record, check)
+    lines = looked.lines
     if failed:
         outcome = Outcome.FAILED
         if tolerated:
-            reasons = ", ".join(dict.fromkeys(fault.reason for fault in tolerated))
-            compared = (*compared, f"let pass by the policy: {reasons}")
+            lines = (*lines, _let_pass(fault.reason for fault in tolerated))
     elif tolerated:
         outcome = Outcome.TOLERATED
     elif looked.not_made is not None:
-        outcome, compared = Outcome.NOT_MADE, (*compared, looked.not_made)
+        outcome, lines = Outcome.NOT_MADE, (*lines, looked.not_made)
     else:
         outcome = Outcome.PASSED
-    return Step(_title(check), outcome, compared, (*failed, *tolerated))
+    return Step(_title(check), outcome, lines, (*failed, *tolerated))
 
 
 def _title(check: Check) -> str:
@@ -128,142 +118,18 @@ def _faults(
             yield Fault(reason, detail, known.remedy)
 
 
-def _request(record: CheckRecord) -> _Look:
-    if record.host is None:
-        return _Look(("the request could not be read",))
-    asked = f"{record.method} {record.path} at the host {quoted(record.host)}"
-    lines = [asked if record.method and record.path else f"the host {quoted(record.host)}"]
-    if record.client is not None:
-        hidden = " (hidden in this log)" if "client" in record.redacted else ""
-        lines.append(f"from {record.client}{hidden}")
-    if record.subscription is None:
-        return _Look(tuple(lines), "no subscription answers for it")
-    return _Look((*lines, f"the subscription {quoted(record.subscription)} has this host"))
-
-
-def _present(record: CheckRecord) -> _Look:
-    certificate = record.certificate
-    if certificate is None:
-        what = "was not read" if record.certificate_problem is None else "is not there to be read"
-        return _Look((), _unchecked(record) or f"a certificate {what}")
-    above = "" if certificate.sent is None else ", with certificates above it"
-    lines = (
-        f"subject {quoted(certificate.subject)}{above}",
-        f"serial {certificate.serial}",
-        f"SHA-256 {certificate.sha256}",
-    )
-    return _Look(lines, _unchecked(record))
-
-
-def _valid(record: CheckRecord) -> _Look:
-    certificate = record.certificate
-    if certificate is None:
-        return _nothing(record)
-    lines = [
-        f"valid from {_time(certificate.not_before)} until {_time(certificate.not_after)}",
-        f"checked at {_time(record.time)}",
-    ]
-    if record.signing_certificate is None and _unchecked(record) is None:
-        lines.append("no CA certificate above it was found, so only its own dates were looked at")
-    return _Look(tuple(lines), _unchecked(record))
-
-
-def _account(record: CheckRecord) -> _Look:
-    lines = list(_claims(record))
-    if record.certificate is not None:
-        names = ", ".join(map(quoted, record.certificate.names)) or "none"
-        lines.append(f"names in the certificate: {names}")
-    if record.accounts:
-        lines.append(f"accounts: {', '.join(map(quoted, record.accounts))}")
-    if {"email", "login"} & set(record.redacted):
-        lines.append(f"hidden in this log: {', '.join(record.redacted)}")
-    why = _unchecked(record)
-    if why is None and "email" in record.not_asked:
-        why = "the subscription does not compare names (`verify_email: false`)"
-    elif why is None and record.certificate is None:
-        why = "there is no certificate to compare with the account"
-    elif why is None and not record.accounts:
-        why = "no account was looked up: the certificate is refused already"
-    return _Look(tuple(lines), why)
-
-
-def _claims(record: CheckRecord) -> Iterator[str]:
-    if record.login is not None:
-        yield f"the request claims the login {quoted(record.login)} ({record.login_source})"
-    for other in record.other_logins:
-        yield f"it also claims the login {quoted(other.login)} ({other.source})"
-    if record.login_problem is not None:
-        yield f"a login that cannot be read: {record.login_problem}"
-    elif record.login is None:
-        yield "the request claims no login"
-
-
-def _issuer(record: CheckRecord) -> _Look:
-    if record.certificate is None:
-        return _nothing(record)
-    lines = [f"issuer {quoted(record.certificate.issuer)}"]
-    why = _unchecked(record)
-    if (signing := record.signing_certificate) is not None:
-        lines.append(f"signing certificate {quoted(signing.label)}")
-        lines.append(f"SHA-256 {signing.sha256}")
-    elif why is None:
-        why = "no way to a signing certificate was found"
-    return _Look(tuple(lines), why)
-
-
-def _fitness(record: CheckRecord) -> _Look:
-    if record.certificate is None:
-        return _nothing(record)
-    return _Look(("key, signature, usages, extensions, `require`",), _unchecked(record))
-
-
-def _revocation(record: CheckRecord) -> _Look:
-    if record.certificate is None:
-        return _nothing(record)
-    why = _unchecked(record)
-    if why is None and "revocation" in record.not_asked:
-        why = "the subscription does not say how to find out (`revocation`)"
-    elif why is None and record.signing_certificate is None:
-        why = "no way to a signing certificate was found, so nobody can say"
-    return _Look((f"serial {record.certificate.serial}",), why)
-
-
-def _session(record: CheckRecord) -> _Look:
-    why = _unchecked(record)
-    return _Look(() if why else ("no session of another account",), why)
-
-
-_LOOKS: Mapping[Check, Callable[[CheckRecord], _Look]] = MappingProxyType(
-    {
-        Check.REQUEST: _request,
-        Check.PRESENT: _present,
-        Check.VALID: _valid,
-        Check.ACCOUNT: _account,
-        Check.ISSUER: _issuer,
-        Check.FITNESS: _fitness,
-        Check.REVOCATION: _revocation,
-        Check.SESSION: _session,
-    }
-)
-
-
-def _unchecked(record: CheckRecord) -> str | None:
-    """Why no check of the certificate was made at all."""
-    if record.subscription is None:
-        return "no subscription says what is to be checked"
-    return "the subscription's `mode` is off" if record.mode is Mode.OFF else None
-
-
-def _nothing(record: CheckRecord) -> _Look:
-    return _Look((), _unchecked(record) or "there is no certificate")
+def _let_pass(reasons: Iterable[Reason]) -> str:
+    return f"let pass by the policy: {', '.join(dict.fromkeys(reasons))}"
 
 
 def _conclusion(record: CheckRecord) -> Step:
     lines = [] if record.mode is None else [_MODES[record.mode]]
+    if record.is_left_out:
+        lines = [_LEFT_OUT]
     if record.exempt is not None:
         lines.append(f"the exemption {quoted(record.exempt)} lets it pass")
     elif record.tolerated:
-        lines.append(f"let pass by the policy: {', '.join(dict.fromkeys(record.tolerated))}")
+        lines.append(_let_pass(record.tolerated))
     lines.append("the request passes" if record.allowed else "the request is refused")
     if not record.allowed:
         outcome = Outcome.FAILED
@@ -281,6 +147,10 @@ _MODES: Mapping[Mode, str] = MappingProxyType(
         Mode.ENFORCE: "mode enforce: whoever fails a check is refused",
     }
 )
+_LEFT_OUT = (
+    "mode enforce, but `certificate_required_for` leaves this user out: what is found is recorded,"
+    " and the request passes"
+)
 
 
 def _verdict(record: CheckRecord) -> str:
@@ -296,6 +166,11 @@ def _verdict(record: CheckRecord) -> str:
         return f"Refused: {found or 'the record does not say why'}. The client gets {answer}."
     if record.mode is Mode.OFF:
         return "The request passes: `mode: off`, so nothing was checked."
+    if record.reasons and record.is_left_out:
+        return (
+            "The request passes, because `certificate_required_for` leaves this user out. If a"
+            f" certificate were demanded, it would be refused: {found}."
+        )
     if record.reasons:
         mode = "" if record.mode is None else f", because its mode is `{record.mode}`"
         return f"The request passes{mode}. In `enforce` it would be refused: {found}."
@@ -311,7 +186,3 @@ def _meanings(reasons: Iterable[Reason]) -> str:
     """What reasons mean, each once, in the order of the checks."""
     known = sorted((REMEDIES[reason] for reason in reasons), key=lambda each: each.check.value)
     return "; ".join(dict.fromkeys(each.meaning for each in known))
-
-
-def _time(time: datetime) -> str:
-    return time.isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")

@@ -1,6 +1,7 @@
 """What the page of one subscription says."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -117,6 +118,8 @@ class _Gathered:
     """What the records in memory tell of one subscription."""
 
     callers: Callers
+    let_pass: AbstractSet[Caller]
+    """Whose last check passed, whatever was found."""
     signers: dict[str, _Used]
     exemptions: dict[str, _Used]
     read: int
@@ -147,7 +150,7 @@ def page_of(
         )
         if reasons
         else "",
-        verdict=_verdict(subscription, uses),
+        verdict=_verdict(subscription, uses, gathered.let_pass),
         read=gathered.read,
         is_all=gathered.is_all,
         since=gathered.since,
@@ -180,6 +183,7 @@ def _standing(
 def _gathered(known: Known, name: str | None, pace: Pace) -> _Gathered:
     found = matching(known.newest_first(), Wanted.whose(name), pace)
     callers = Callers()
+    passed: dict[Caller, bool] = {}
     signers: dict[str, _Used] = {}
     exemptions: dict[str, _Used] = {}
     since: datetime | None = None
@@ -188,15 +192,20 @@ def _gathered(known: Known, name: str | None, pace: Pace) -> _Gathered:
         read += 1
         since = record.time
         caller = callers.add(record)
+        passed.setdefault(caller, record.allowed)
         if record.signing_certificate is not None and record.decision == "allow":
             sha256 = record.signing_certificate.sha256
             signers.setdefault(sha256, _Used()).add(record, caller)
         if record.exempt is not None:
             exemptions.setdefault(record.exempt, _Used()).add(record, caller)
-    return _Gathered(callers, signers, exemptions, read, next(found, None) is None, since)
+    let_pass = {caller for caller, is_passed in passed.items() if is_passed}
+    is_all = next(found, None) is None
+    return _Gathered(callers, let_pass, signers, exemptions, read, is_all, since)
 
 
-def _verdict(subscription: Subscription | None, uses: Sequence[Use]) -> str:
+def _verdict(
+    subscription: Subscription | None, uses: Sequence[Use], let_pass: AbstractSet[Caller]
+) -> str:
     """Whether the subscription can be enforced, as far as the records in memory tell."""
     if subscription is None:
         return "Requests for these hosts are refused: they belong to no subscription."
@@ -205,25 +214,37 @@ def _verdict(subscription: Subscription | None, uses: Sequence[Use]) -> str:
     if not uses:
         return "Nobody came since the checks in memory begin."
     breaking = [use.caller for use in uses if use.would_be_refused]
-    known = [caller for caller in breaking if caller.is_known]
-    unknown = len(breaking) - len(known)
+    unknown = sum(not caller.is_known for caller in breaking)
     strangers = (
         f" {counted(unknown, 'caller')} without an account or a certificate failed, too."
         if unknown
         else ""
     )
-    if not known:
-        return f"Nobody who is known would be refused.{strangers}"
-    people = sum(caller.kind is CallerKind.PERSON for caller in known)
+    known = [caller for caller in breaking if caller.is_known]
+    return f"{_fates(known, let_pass)}.{strangers}"
+
+
+def _fates(callers: Sequence[Caller], let_pass: AbstractSet[Caller]) -> str:
+    """Who is refused, and who would be: who is in audit, or left out, is let pass as yet."""
+    refused = [caller for caller in callers if caller not in let_pass]
+    others = [caller for caller in callers if caller in let_pass]
+    if not callers:
+        return "Nobody who is known would be refused"
+    if not refused:
+        return f"{_people(others)} would be refused"
+    said = f"{_people(refused)} {'is' if len(refused) == 1 else 'are'} refused"
+    if not others:
+        return said
+    if len({caller.kind for caller in callers}) == 1:
+        return f"{said}, {len(others)} more would be"
+    return f"{said}, and {_people(others)} would be"
+
+
+def _people(callers: Sequence[Caller]) -> str:
+    people = sum(caller.kind is CallerKind.PERSON for caller in callers)
+    integrations = len(callers) - people
     parts = [
-        text
-        for count, text in (
-            (len(known) - people, counted(len(known) - people, "integration")),
-            (people, "1 person" if people == 1 else f"{people} people"),
-        )
-        if count
+        *([counted(integrations, "integration")] if integrations else []),
+        *([] if not people else ["1 person" if people == 1 else f"{people} people"]),
     ]
-    would = "are" if subscription.mode is Mode.ENFORCE else "would be"
-    if subscription.mode is Mode.ENFORCE and len(known) == 1:
-        would = "is"
-    return f"{' and '.join(parts)} {would} refused.{strangers}"
+    return " and ".join(parts)

@@ -4,28 +4,34 @@ import argparse
 import logging
 import re
 import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from extauthz.cli.output_file import IsOurs, ensure_replaceable, replace
+from extauthz.cli.policies import policy_of
+from extauthz.files import FileProblemError
 from extauthz.policy import Policy
-from extauthz.policyfile.loader import load
 from extauthz.quoting import printable, quoted
 from extauthz.report.engine import Wanted, report
-from extauthz.report.files import UnreadableFileError
+from extauthz.report.files import STANDARD_INPUT, UnreadableFileError
+from extauthz.report.hint import where_to_look
 from extauthz.report.model import Readiness, Report
 from extauthz.report.progress import bar
 from extauthz.report.source import Progress, Selection, Source, opened
 from extauthz.report.terminal import console, show
 from extauthz.report.what_if_model import Change, WhatIf
-from extauthz.report.written import as_csv, as_json, changes_as_csv, write_csv
+from extauthz.report.written import TABLES, as_csv, as_json, changes_as_csv, write_csv
 
 __all__ = ["add_to", "run"]
 
 READY, NOTHING_READ, UNUSABLE, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 130
 _AGO: Final = re.compile(r"([0-9]{1,5})([mhdw])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _EXAMPLES = """\
   extauthz report /var/log/extauthz
@@ -34,8 +40,9 @@ _EXAMPLES = """\
   extauthz report /var/log/extauthz --what-if new-policy.yaml
 
 Exit status: 0 when every subscription is ready, 3 when one is not, 1 when nothing could be read,
-2 for wrong options or a policy with errors. With --what-if it is 3, too, when the other policy
-would refuse a check that passed, and 1 when it could decide none of them.
+2 for wrong options, a policy with errors, or a file that may not or cannot be written.
+With --what-if it tells of the other policy alone: 0 when nothing changes for the worse, 3 when a
+check that passed would be refused, 1 when none could be decided anew.
 """
 
 
@@ -98,6 +105,20 @@ def run(options: argparse.Namespace) -> int:
         return UNUSABLE
     if options.json and options.csv == "-":
         options.fail("--json and --csv - both go to standard output: give --csv a directory")
+    try:
+        return _reported(options)
+    except UnreadableFileError as error:
+        _say(str(error))
+        return NOTHING_READ
+    except FileProblemError as error:
+        _say(f"{error}; {error.remedy}")
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _reported(options: argparse.Namespace) -> int:
+    """Raises UnreadableFileError for inputs, and FileProblemError for outputs."""
     now = datetime.now(UTC)
     as_of = _moment(options, "as_of", now) or now
     since, until = _moment(options, "since", as_of), _moment(options, "until", as_of)
@@ -105,27 +126,24 @@ def run(options: argparse.Namespace) -> int:
         options.fail("--since is not before --until, which leaves nothing")
     policies: dict[Path, Policy] = {}
     for path in {options.policy, options.what_if} - {None}:
-        policy = _policy(path, as_of)
+        policy = policy_of(path, as_of)
         if policy is None:
             return UNUSABLE
         policies[path] = policy
     wanted = Wanted(as_of, options.expiring_days, policies.get(options.policy))
     selection = Selection(options.subscription, since, until)
     what_if: WhatIf | None = None
-    try:
-        with bar() as progress, opened(options.files, selection, progress) as source:
-            made = report(source, wanted)
-            if options.what_if is not None and _is_something(made):
-                what_if = _replayed(source, policies[options.what_if], options.what_if, progress)
-        _write(options, made, what_if)
-    except UnreadableFileError as error:
-        _say(str(error))
-        return NOTHING_READ
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    if not _is_something(made):
-        return NOTHING_READ
-    return _status(made, what_if)
+    with bar() as progress, opened(options.files, selection, progress) as source:
+        logs = where_to_look(options.files, source.files)
+        inputs = [*map(_as_path, source.files), *policies]
+        for output, is_ours in _outputs(options):
+            ensure_replaceable(output, inputs, is_ours)
+        made = report(source, wanted)
+        if options.what_if is not None and _is_something(made):
+            what_if = _replayed(source, policies[options.what_if], options.what_if, progress)
+    _write_files(options, made, what_if, inputs)
+    _print(options, made, what_if, logs)
+    return _status(made, what_if) if _is_something(made) else NOTHING_READ
 
 
 def _replayed(source: Source, policy: Policy, path: Path, progress: Progress) -> WhatIf:
@@ -140,11 +158,10 @@ def _replayed(source: Source, policy: Policy, path: Path, progress: Progress) ->
 
 
 def _status(made: Report, what_if: WhatIf | None) -> int:
-    """What a pipeline goes by: in doubt, not that all is well."""
-    if any(each.readiness is Readiness.NOT_READY for each in made.subscriptions):
-        return NOT_READY
+    """What a pipeline goes by; of another policy, what that one changes alone."""
     if what_if is None:
-        return READY
+        is_ready = all(each.readiness is not Readiness.NOT_READY for each in made.subscriptions)
+        return READY if is_ready else NOT_READY
     if any(each.change is Change.REFUSED and each.checks for each in what_if.totals):
         return NOT_READY
     return READY if what_if.replayed else NOTHING_READ
@@ -181,46 +198,72 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def _policy(path: Path, now: datetime) -> Policy | None:
-    """The policy; None, and said why, when it has errors."""
-    loaded = load(path, now)
-    if loaded.policy is None:
-        for problem in loaded.problems:
-            print(problem, file=sys.stderr)
-    return loaded.policy
-
-
 def _is_something(made: Report) -> bool:
     return any(each.checks or each.unchecked for each in made.subscriptions)
 
 
-def _write(options: argparse.Namespace, made: Report, what_if: WhatIf | None) -> None:
-    """Everything that was asked for. Raises UnreadableFileError for what cannot be written."""
+def _as_path(name: str) -> Path:
+    return Path("/dev/stdin" if name == STANDARD_INPUT else name)
+
+
+def _outputs(options: argparse.Namespace) -> Iterator[tuple[Path, IsOurs]]:
+    """The files that are asked for, and how one of ours is told."""
+    if options.html is not None:
+        yield options.html, _is_page
+    if options.csv not in {None, "-"}:
+        for table in (*TABLES, *([] if options.what_if is None else ["what_if"])):
+            yield Path(options.csv) / f"{table}.csv", _is_table
+
+
+def _is_page(start: bytes) -> bool:
+    return b'<meta name="generator" content="extauthz">' in start
+
+
+def _is_table(start: bytes) -> bool:
+    return start.removeprefix(_BYTE_ORDER_MARK).startswith(b"subscription,")
+
+
+def _write_files(
+    options: argparse.Namespace, made: Report, what_if: WhatIf | None, inputs: Sequence[Path]
+) -> None:
+    """Raises FileProblemError."""
     try:
         if options.html is not None:
             from extauthz.report.page import page  # noqa: PLC0415 (templates, and only for this)
 
-            options.html.write_text(page(made, what_if), encoding="utf-8")
+            replace(options.html, page(made, what_if).encode(), inputs, _is_page)
         if options.csv not in {None, "-"}:
-            write_csv(made, what_if, Path(options.csv))
+            directory = Path(options.csv)
+            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="extauthz-report-") as name:
+                write_csv(made, what_if, Path(name))
+                for table in sorted(Path(name).iterdir()):
+                    replace(directory / table.name, table.read_bytes(), inputs, _is_table)
     except (OSError, ValueError) as error:
-        raise UnreadableFileError(f"cannot write: {error}") from error
+        remedy = "name another place, or make room there"
+        raise FileProblemError(f"what was asked for cannot be written: {error}", remedy) from error
+
+
+def _print(
+    options: argparse.Namespace, made: Report, what_if: WhatIf | None, logs: Sequence[str]
+) -> None:
     if options.json:
         sys.stdout.write(as_json(made, what_if).decode())
     elif options.csv == "-":
         sys.stdout.write(as_csv(made) if what_if is None else changes_as_csv(what_if))
     elif _is_something(made):
         out = console(sys.stdout)
-        show(made, out)
+        show(made, out, logs)
         if what_if is not None:
             from extauthz.report.what_if_text import show as show_what_if  # noqa: PLC0415
 
-            show_what_if(what_if, out)
+            show_what_if(what_if, out, logs)
     if not _is_something(made):
         read = made.completeness
-        why = f"no check that was asked for, in {read.lines:,} lines"
+        lines = "1 line" if read.lines == 1 else f"{read.lines:,} lines"
+        why = f"no check that was asked for, in {lines}"
         if read.other_schema:
-            why += f"; {read.other_schema:,} are of a later extauthz"
+            why += f"; {read.other_schema:,} of a later extauthz"
         _say(f"{why}; {read.unreadable:,} could not be read")
 
 

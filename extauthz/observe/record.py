@@ -27,16 +27,16 @@ from extauthz.findings import Finding, Reason
 from extauthz.identity import IdentityKind
 from extauthz.login import Login
 from extauthz.policy import Subscription
-from extauthz.records.line import SCHEMA
+from extauthz.records.line import MAX_NAMES, SCHEMA
 from extauthz.redaction import Redacted, Redaction
 from extauthz.trust import SigningCertificate
 
-__all__ = ["MAX_TEXT", "NAMES_NOBODY", "Entry", "LineEncoder", "certificate_line"]
+__all__ = [
+    "MAX_NAMES", "MAX_TEXT", "NAMES_NOBODY", "Entry", "LineEncoder", "certificate_line",
+]  # fmt: skip
 
 MAX_TEXT = 2048
 """Longest text of a client that a line holds, in characters; what is longer is cut."""
-MAX_NAMES = 16
-"""How many names of a certificate, and logins of a request, a line holds at most."""
 CAPACITY = 16 * 1024 * 1024
 """Octets of encoded decisions that are kept."""
 NO_REDACTION = Redaction(frozenset(), b"")
@@ -178,6 +178,7 @@ def _decision(
     members = {
         "subscription": None if subscription is None else subscription.name,
         "mode": decision.mode,
+        "subscription_mode": None if subscription is None else subscription.mode,
         "decision": "deny" if decision.findings else "allow",
         "allowed": decision.allowed,
         "reasons": [finding.reason for finding in decision.findings],

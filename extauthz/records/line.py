@@ -15,8 +15,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from extauthz.findings import Reason
 from extauthz.policy import Mode
+from extauthz.records.moment import Moment
 
 __all__ = [
+    "MAX_DROPPED",
+    "MAX_NAMES",
     "SCHEMA",
     "CertificateOf",
     "CertificateRecord",
@@ -32,6 +35,10 @@ __all__ = [
 
 SCHEMA = 1
 """Version of the shape of a line."""
+MAX_DROPPED = 10**12
+"""More lines than any gap lacks."""
+MAX_NAMES = 16
+"""How many names of a certificate, logins of a request, and accounts, a line holds at most."""
 
 
 class _Model(BaseModel):
@@ -81,7 +88,7 @@ class CheckRecord(_Model):
 
     schema_: Literal[1] = Field(alias="schema", description="Version of this shape.")
     record: Literal["check"]
-    time: AwareDatetime = Field(description="When it was decided, UTC.")
+    time: Moment = Field(description="When it was decided, UTC.")
     request_id: str | None = Field(description="Envoy's id of the request (X-Request-ID).")
     host: str | None = Field(
         description="Host header. With method, path and client it is null where the request could"
@@ -104,6 +111,11 @@ class CheckRecord(_Model):
     duration_us: int = Field(description="How long the decision took, in microseconds.")
     subscription: str | None = Field(description="Null when the host is nobody's.")
     mode: Mode | None = Field(description="The mode that held for this user.")
+    subscription_mode: Mode | None = Field(
+        default=None,
+        description="The subscription's own `mode`. Where it is `enforce` and `mode` is `audit`,"
+        " `certificate_required_for` leaves this user out.",
+    )
     decision: Literal["allow", "deny"] = Field(description="What was found.")
     allowed: bool = Field(description="Whether it passed: outside `enforce`, whatever was found.")
     reasons: list[Reason] = Field(description="Everything that was found against it.")
@@ -126,13 +138,18 @@ class CheckRecord(_Model):
         description="Why there is no certificate."
     )
 
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the subscription is enforced, and `certificate_required_for` excepts the user."""
+        return self.subscription_mode is Mode.ENFORCE and self.mode is Mode.AUDIT
+
 
 class CertificateRecord(_Model):
     """A certificate that was presented, whole, with what the client sent above it."""
 
     schema_: Literal[1] = Field(alias="schema")
     record: Literal["certificate"]
-    time: AwareDatetime
+    time: Moment
     id: str = Field(description="As in `certificate` of a check: its `sent`, or its `sha256`.")
     der: list[str] = Field(
         min_length=1, description="DER in base64, the peer certificate first; untrusted."
@@ -144,9 +161,9 @@ class GapRecord(_Model):
 
     schema_: Literal[1] = Field(alias="schema")
     record: Literal["gap"]
-    time: AwareDatetime = Field(description="When lines could be written again.")
+    time: Moment = Field(description="When lines could be written again.")
     since: AwareDatetime = Field(description="When the first of them was dropped.")
-    dropped: int = Field(ge=1, description="How many lines were dropped.")
+    dropped: int = Field(ge=1, le=MAX_DROPPED, description="How many lines were dropped.")
     why: str
 
 

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 from extauthz.findings import Reason
 from extauthz.records.user_agent import CallerKind
 from extauthz.remedies import REMEDIES
+from extauthz.report.cells import Row, aware, integer, text, texts
 from extauthz.report.model import (
     Caller,
     Completeness,
@@ -22,10 +23,11 @@ from extauthz.report.model import (
     Refused,
     SigningUse,
 )
-from extauthz.report.source import LineKind, Row, Source, aware, timestamp
-from extauthz.report.verdict import REGULAR, Tally
+from extauthz.report.source import LineKind, Source, timestamp
+from extauthz.report.tallies import IS_REFUSED, tallies
+from extauthz.report.verdict import Tally
 
-__all__ = ["Answers", "Name"]
+__all__ = ["MOST", "Answers", "Name"]
 
 Name: TypeAlias = str | None
 """Of a subscription; None for hosts of none."""
@@ -43,43 +45,7 @@ _HOURLY: Final = timedelta(days=3)
 """Up to this long, periods are hours; beyond, they are days."""
 _MAX_PERIODS: Final = 3660
 """Beyond, periods in which nobody came are left out: a single line may have a foolish time."""
-
-
-_TALLIES = """
-    SELECT subscription,
-        sum(n) FILTER (is_checked), sum(n) FILTER (is_checked AND NOT failed),
-        sum(n) FILTER (is_checked AND exempt), sum(n) FILTER (NOT is_checked),
-        min(first_time), max(last_time),
-        list_transform(
-            list_sort(list(DISTINCT row(mode_until, mode)) FILTER (mode IS NOT NULL)),
-            lambda each: each[2]
-        )
-    FROM (
-        SELECT *, mode IS DISTINCT FROM 'off' AS is_checked,
-            max(last_time) OVER (PARTITION BY subscription, mode) AS mode_until
-        FROM hours
-    )
-    GROUP BY subscription"""
-
-_CALLERS = f"""
-    WITH callers AS (
-        SELECT subscription, caller, kind, is_known, bool_or(breaks) AS breaks,
-            count(*) FILTER (breaks) AS broken_ways,
-            bool_or(breaks AND last_mode IS DISTINCT FROM 'enforce')
-                AND max(last_time) - min(first_time)
-                    >= to_seconds({REGULAR.total_seconds()}) AS is_regular
-        FROM ways GROUP BY ALL
-    )
-    SELECT subscription,
-        count(*) FILTER (is_known AND kind = '{CallerKind.PERSON}'),
-        count(*) FILTER (is_known AND kind = '{CallerKind.INTEGRATION}'),
-        count(*) FILTER (NOT is_known),
-        count(*) FILTER (breaks AND is_known AND kind = '{CallerKind.PERSON}'),
-        count(*) FILTER (breaks AND is_known AND kind = '{CallerKind.INTEGRATION}'),
-        count(*) FILTER (breaks AND NOT is_known),
-        count(*) FILTER (is_regular AND NOT is_known),
-        sum(broken_ways)
-    FROM callers GROUP BY subscription"""  # noqa: S608 (our own text, here and below)
+_NAMES = "SELECT DISTINCT subscription, caller FROM ways WHERE is_known"
 
 _PERIODS = """
     SELECT subscription, hour, sum(n) FILTER (NOT failed), sum(n) FILTER (failed),
@@ -113,7 +79,7 @@ _REFUSED = f"""
         GROUP BY ALL
     )
     SELECT listed.subscription, listed.caller, listed.kind, is_known, last[1], last[2], failed,
-        first_failed, last_failed, last[3], clients[:{FEW}], last[4]
+        first_failed, last_failed, last[3], clients[:{FEW}], last[4], {IS_REFUSED}
     FROM listed LEFT JOIN addresses ON addresses.caller = listed.caller
         AND addresses.kind = listed.kind AND addresses.agent = listed.agent
         AND addresses.subscription IS NOT DISTINCT FROM listed.subscription
@@ -151,12 +117,13 @@ _SIGNING = f"""
 
 _EXPIRING = f"""
     SELECT subscription, any_value(came_with[2]), came_with[1], any_value(came_with[3]),
-        list_sort(list(DISTINCT caller))[:{MANY}], max(came_with[4])
+        list_sort(list(DISTINCT caller))[:{MANY}], max(came_with[4]), count(DISTINCT caller)
     FROM ways WHERE NOT breaks AND came_with[3] < {{before}}
     GROUP BY subscription, came_with[1] ORDER BY any_value(came_with[3]), came_with[1]"""  # noqa: S608
 
 _EXEMPTIONS = f"""
-    SELECT subscription, exempt, sum(n), list_sort(list(DISTINCT caller))[:{MANY}], max(last_time)
+    SELECT subscription, exempt, sum(n), list_sort(list(DISTINCT caller))[:{MANY}], max(last_time),
+        count(DISTINCT caller)
     FROM checks WHERE exempt IS NOT NULL GROUP BY subscription, exempt ORDER BY exempt"""  # noqa: S608
 
 
@@ -171,31 +138,25 @@ class Answers:
         rows = self._source.rows(
             "SELECT what, sum(n), sum(dropped) FROM seen WHERE NOT is_by_hour GROUP BY what", DOING
         )
-        lines = {what: _int(n) for what, n, _ in rows}
+        lines = {what: integer(n) for what, n, _ in rows}
         lost, other = self._source.lost, lines.get(LineKind.OTHER_SCHEMA, 0)
         return Completeness(
             files=len(self._source.files),
             lines=sum(lines.values()) + lost,
             unreadable=lines.get(None, 0) + other + lost,
-            dropped=sum(_int(dropped) for *_, dropped in rows),
+            dropped=sum(integer(dropped) for *_, dropped in rows),
             other_schema=other,
             damaged=self._source.damaged,
         )
 
     def tallies(self) -> dict[Name, Tally]:
         """What came, for every subscription to which anything came."""
-        callers = {_name(row): list(map(_int, row[1:])) for row in self._rows(_CALLERS)}
-        tallies = {}
-        for row in self._rows(_TALLIES):
-            name, (first, last, modes) = _name(row), row[5:]
-            checks, passed, exempt, unchecked = map(_int, row[1:5])
-            people, integrations, unnamed, *breaking = callers.get(name, [0] * 8)
-            tallies[name] = Tally(
-                name, checks, passed, exempt, unchecked, aware(first), aware(last), _texts(modes),
-                people, integrations, unnamed, breaking[0], breaking[1], breaking[2],
-                breaking_regulars=breaking[3], breaking_ways=breaking[4],
-            )  # fmt: skip
-        return tallies
+        return tallies(self._rows)
+
+    def callers(self) -> dict[Name, frozenset[str]]:
+        """The names of those who are known, by subscription."""
+        found = _by_name(self._rows(_NAMES), lambda row: str(row[0]))
+        return {name: frozenset(callers) for name, callers in found.items()}
 
     def periods(self) -> dict[Name, tuple[Period, ...]]:
         """What came when, in hours or days without a gap."""
@@ -208,7 +169,7 @@ class Answers:
             begin = moment if is_hourly else moment.replace(hour=0)
             counts = found[_name(row)].setdefault(begin, [0, 0, 0])
             for place, count in enumerate(row[2:]):
-                counts[place] += _int(count)
+                counts[place] += integer(count)
         return {name: tuple(_without_gaps(by_time, step)) for name, by_time in found.items()}
 
     def reasons(self) -> dict[Name, tuple[ReasonCount, ...]]:
@@ -239,39 +200,45 @@ def _reason_count(row: Row) -> ReasonCount:
     reason, checks, callers, first, last = row
     of = Reason(str(reason))
     remedy = REMEDIES[of].remedy
-    return ReasonCount(of, _int(checks), _int(callers), aware(first), aware(last), remedy)
+    return ReasonCount(of, integer(checks), integer(callers), aware(first), aware(last), remedy)
 
 
 def _refused(row: Row) -> Refused:
-    caller, kind, is_known, reasons, detail, failed, first, last, agent, clients, request_id = row
+    caller, kind, is_known, reasons, detail, failed, *rest = row
+    first, last, agent, clients, request_id, is_refused = rest
     return Refused(
         caller=Caller(str(caller), CallerKind(str(kind)), bool(is_known)),
         reasons=tuple(Reason(reason) for reason in dict.fromkeys(str(reasons).split())),
-        detail=_text(detail),
-        checks=_int(failed),
+        detail=text(detail),
+        checks=integer(failed),
         first_seen=aware(first),
         last_seen=aware(last),
-        user_agent=_text(agent),
-        clients=_texts(clients),
-        request_id=_text(request_id),
+        user_agent=text(agent),
+        clients=texts(clients),
+        request_id=text(request_id),
+        is_refused=bool(is_refused),
     )
 
 
 def _signing_use(row: Row) -> SigningUse:
     label, sha256, checks, callers, names, last = row
     return SigningUse(
-        str(label or ""), str(sha256), _int(checks), _int(callers), _texts(names), aware(last)
+        str(label or ""), str(sha256), integer(checks), integer(callers), texts(names), aware(last)
     )
 
 
 def _expiring(row: Row) -> Expiring:
-    subject, sha256, not_after, callers, last = row
-    return Expiring(str(subject or ""), str(sha256), aware(not_after), _texts(callers), aware(last))
+    subject, sha256, not_after, names, last, callers = row
+    of, listed = str(subject or ""), texts(names)
+    unlisted = integer(callers) - len(listed)
+    return Expiring(of, str(sha256), aware(not_after), listed, aware(last), unlisted)
 
 
 def _exemption_use(row: Row) -> ExemptionUse:
-    name, checks, callers, last = row
-    return ExemptionUse(str(name), None, None, _int(checks), _texts(callers), aware(last))
+    name, checks, names, last, callers = row
+    listed = texts(names)
+    unlisted = integer(callers) - len(listed)
+    return ExemptionUse(str(name), None, None, integer(checks), listed, aware(last), unlisted)
 
 
 def _without_gaps(by_time: Mapping[datetime, Sequence[int]], step: timedelta) -> Iterator[Period]:
@@ -293,16 +260,4 @@ def _by_name(rows: Iterable[Row], made: Callable[[Row], T]) -> dict[Name, tuple[
 
 
 def _name(row: Row) -> Name:
-    return _text(row[0])
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, list) else ()
-
-
-def _int(value: object) -> int:
-    return 0 if value is None else int(str(value))
+    return text(row[0])

@@ -2,10 +2,12 @@
 
 The rules:
 
-- A check is its account's; without one, its login's, unless that was refused as unknown and no
-  certificate stands beside it: anybody can make up a login.
+- A check is its account's; without one, its login's, unless that is made up: it was refused as
+  unknown, and no certificate stands beside it that leads to a signing certificate. Anybody can
+  claim a login, and sign a certificate for any name.
 - Else it is whose certificate it is: who alone came with that certificate and a login or an
-  account; if that is nobody, the certificate's first name, its subject, or its fingerprint.
+  account; if that is nobody, the certificate's first name, its subject, or its fingerprint,
+  unless that is made up, too.
 - Else, without a certificate, it is whose client it is: who alone came from that address, with
   that user agent, without a certificate too, and with a login. So does a browser, which carries
   its login to the login page alone.
@@ -14,6 +16,8 @@ The rules:
   anything else. Who does both counts as both, under the same name.
 - A *way in* is a caller with one user agent, whatever its version numbers. Its last check counts:
   it would break if that failed. Who was mended since does not, nor who is exempted.
+- A subscription's mode is its own; that of a check is `audit`, too, where
+  `certificate_required_for` leaves its user out.
 - `mode: off` checks nothing, and counts for nothing but its number.
 """
 
@@ -22,8 +26,9 @@ from typing import Final
 from extauthz.findings import Reason
 from extauthz.records.user_agent import BROWSER, NO_BROWSER, CallerKind
 from extauthz.report.source import LineKind, Selection, Source
+from extauthz.report.times import utc
 
-__all__ = ["AGENT", "KIND", "SELECTED", "called", "gather", "whose"]
+__all__ = ["AGENT", "KIND", "SELECTED", "called", "gather", "is_made_up", "whose"]
 
 SELECTED: Final = "selected"
 """Of what kind the checks are that were asked for."""
@@ -34,16 +39,18 @@ _COLUMNS: Final = {
     "user_agent": "VARCHAR",
     "login": "VARCHAR",
     "mode": "VARCHAR",
+    "subscription_mode": "VARCHAR",
     "details": "VARCHAR[]",
     "exempt": "VARCHAR",
     "accounts": "VARCHAR[]",
     "signing_certificate": "STRUCT(label VARCHAR, sha256 VARCHAR)",
-    "certificate": "STRUCT(sha256 VARCHAR, subject VARCHAR, not_after TIMESTAMP, names VARCHAR[])",
+    "certificate": "STRUCT(sha256 VARCHAR, subject VARCHAR, not_after VARCHAR, names VARCHAR[])",
 }
 
 _KEYS: Final = {
     "subscription": "subscription",
     "mode": "mode",
+    "own_mode": "coalesce(subscription_mode, mode)",
     "decision": "decision",
     "reasons": "array_to_string(reasons, ' ')",
     "exempt": "exempt",
@@ -82,19 +89,19 @@ def _seen(source: Source) -> str:
             arg_max_null(request_id, "time") FILTER (decision = 'deny') AS request_id,
             arg_max_null(details[1], "time") FILTER (decision = 'deny') AS detail,
             first(certificate.subject) AS subject,
-            first(certificate.not_after) AS not_after,
+            {utc("first(certificate.not_after)")} AS not_after,
             first(certificate.names[1]) AS cert_name,
             first(signing_certificate.label) AS label,
             sum(dropped) FILTER (kind = '{LineKind.GAP}' AND {source.is_within}) AS dropped
         FROM {source.lines(_COLUMNS)}
         GROUP BY GROUPING SETS (
-            (what, {by_all}), (what, subscription_, mode_, decision_, exempt_, hour)
+            (what, {by_all}), (what, subscription_, mode_, own_mode_, decision_, exempt_, hour)
         )"""  # noqa: S608 (our own text)
 
 
 _HOURS = f"""
     CREATE TEMP TABLE hours AS
-    SELECT subscription_ AS subscription, mode_ AS mode, hour,
+    SELECT subscription_ AS subscription, mode_ AS mode, own_mode_ AS own_mode, hour,
         decision_ = 'deny' AS failed, exempt_ IS NOT NULL AS exempt, sum(n) AS n,
         min(first_time) AS first_time, max(last_time) AS last_time
     FROM seen WHERE is_by_hour AND what = '{SELECTED}' GROUP BY ALL"""  # noqa: S608
@@ -132,6 +139,11 @@ def whose(checks: str, claims: str, certificate: str, claimed: str) -> str:
             AND visitors.subscription IS NOT DISTINCT FROM {checks}.subscription"""  # noqa: S608
 
 
+def is_made_up(reasons: str, signing: str) -> str:
+    """Whether whom a check claims to be from may be nobody; SQL of its `reasons`, list or text."""
+    return f"(contains({reasons}, '{Reason.ACCOUNT_UNKNOWN}') AND {signing} IS NULL)"
+
+
 def called(known_as: str, of: str) -> str:
     """The name of a caller, whether or not it is known; `of` has its `login` and the like."""
     return f"""
@@ -145,21 +157,21 @@ _CHECKS = f"""
     WITH
     claims AS (
         SELECT * RENAME (
-            subscription_ AS subscription, mode_ AS mode, decision_ AS decision,
+            subscription_ AS subscription, mode_ AS mode, own_mode_ AS own_mode,
+            decision_ AS decision,
             reasons_ AS reasons, exempt_ AS exempt, login_ AS login, account_ AS account,
             client_ AS client, user_agent_ AS user_agent, certificate_ AS certificate,
             signing_ AS signing
-        ), coalesce(account_, CASE
-            WHEN certificate_ IS NOT NULL OR NOT contains(reasons_, '{Reason.ACCOUNT_UNKNOWN}')
-            THEN login_
-        END) AS claimed
+        ), {is_made_up("reasons_", "signing_")} AS is_made_up,
+        coalesce(account_, CASE WHEN NOT is_made_up THEN login_ END) AS claimed
         FROM seen
         WHERE NOT is_by_hour AND what = '{SELECTED}' AND mode_ IS DISTINCT FROM 'off'
     ),
     named AS (
         SELECT claims.*, coalesce(
-            claimed, holder, nullif(cert_name, ''), nullif(subject, ''), claims.certificate,
-            visitor
+            claimed, holder, CASE WHEN NOT is_made_up
+                THEN coalesce(nullif(cert_name, ''), nullif(subject, ''), claims.certificate)
+            END, visitor
         ) AS known_as
         FROM claims {whose("claims", "claims", "certificate", "claimed")}
     )
@@ -183,6 +195,7 @@ _WAYS = f"""
             max(last_time) FILTER (decision = 'deny') AS last_failed,
             arg_max(decision, {_LAST}) = 'deny' AS breaks,
             arg_max_null(mode, {_LAST}) AS last_mode,
+            arg_max_null(own_mode, {_LAST}) AS last_own_mode,
             arg_max(row(reasons, detail, user_agent, request_id), {_LAST}) AS last,
             arg_max(row(certificate, subject, not_after, last_time), {_LAST}) FILTER (
                 decision = 'allow' AND certificate IS NOT NULL

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from extauthz.policy import Policy
-from extauthz.report.answers import Answers, Name
+from extauthz.report.absent import absent
+from extauthz.report.answers import MOST, Answers, Name
 from extauthz.report.callers import gather
 from extauthz.report.model import ExemptionUse, Report, SubscriptionReport
 from extauthz.report.source import Source
@@ -21,7 +22,8 @@ class Wanted:
     """The time of the report (aware): certificates expire from here on."""
     expiring_within_days: int = 30
     policy: Policy | None = None
-    """For the words and the ends of exemptions, and for whom nobody came to."""
+    """For the words and the ends of exemptions, for subscriptions that nobody came to, and for
+    accounts that never came."""
 
 
 def report(source: Source, wanted: Wanted) -> Report:
@@ -63,11 +65,14 @@ class _Parts:
         within = timedelta(days=wanted.expiring_within_days)
         self._expiring = answers.expiring(wanted.as_of + within)
         self._exemptions = answers.exemptions()
+        self._callers = {} if wanted.policy is None else answers.callers()
 
     def of(self, tally: Tally) -> SubscriptionReport:
         """What is said of one subscription."""
         name = tally.name
         refused = self._refused.get(name, ())
+        away = self._absent(tally)
+        tally = replace(tally, absent=len(away or ()))
         return SubscriptionReport(
             name=name,
             modes=tally.modes,
@@ -92,7 +97,19 @@ class _Parts:
             unnamed=tally.unnamed,
             breaking_unnamed=tally.breaking_unnamed,
             unlisted=tally.breaking_ways - len(refused),
+            absent=None if away is None else away[:MOST],
+            absent_unlisted=max(0, tally.absent - MOST),
         )
+
+    def _absent(self, tally: Tally) -> tuple[str, ...] | None:
+        """Logins of accounts that never came, where checks were made and accounts can be listed."""
+        policy = self._policy
+        subscription = None if policy is None else policy.subscriptions.get(tally.name or "")
+        if policy is None or subscription is None or not tally.checks:
+            return None
+        callers = self._callers.get(tally.name, frozenset())
+        away = absent(subscription, callers, policy.redaction)
+        return None if away is None else tuple(away)
 
     def _in_words(self, name: Name) -> tuple[ExemptionUse, ...]:
         """The exemptions that were used, and those that the policy has, with its words."""

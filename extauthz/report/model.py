@@ -3,14 +3,30 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
 from extauthz.findings import Reason
+from extauthz.policy import Mode
 from extauthz.records.user_agent import CallerKind
 
 __all__ = [
-    "Caller", "Completeness", "ExemptionUse", "Expiring", "Period", "Readiness",
+    "PARTLY", "Caller", "Completeness", "ExemptionUse", "Expiring", "Fate", "Period", "Readiness",
     "ReasonCount", "Refused", "Report", "SigningUse", "SubscriptionReport",
 ]  # fmt: skip
+
+PARTLY: Final = "enforce for some, audit for the others"
+"""The mode of a subscription that demands certificates of some users alone, as by
+`certificate_required_for`."""
+
+
+class Fate(StrEnum):
+    """What becomes of those whose checks fail."""
+
+    REFUSED = "refused"
+    WOULD_BE = "would be"
+    """They are let pass as yet: in `audit`, or left out by `certificate_required_for`."""
+    BOTH = "both"
+    """Some are refused, and others would be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,8 @@ class Refused:
     """IP addresses, the most frequent first, a few."""
     request_id: str | None
     """Of the last one, for `extauthz explain`."""
+    is_refused: bool = True
+    """Whether its last check was refused; else that was let pass, and would be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,8 @@ class Expiring:
     not_after: datetime
     callers: tuple[str, ...]
     last_seen: datetime
+    unlisted: int = 0
+    """How many callers it has besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +114,8 @@ class ExemptionUse:
     """0 for one that the policy has and nobody used."""
     callers: tuple[str, ...]
     last_seen: datetime | None
+    unlisted: int = 0
+    """How many callers it has besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +134,10 @@ class Readiness(StrEnum):
 
     READY = "ready"
     """Nobody would be refused who is known, or who is not and came over an hour or longer; and
-    somebody passed."""
+    somebody passed, in checks of an hour or longer."""
     NOT_READY = "not ready"
     NO_DATA = "no data"
-    """Nobody came, or nothing was checked: `mode: off`."""
+    """Nobody came, nothing was checked (`mode: off`), or for less than an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +147,7 @@ class SubscriptionReport:
     name: str | None
     """None for hosts of no subscription."""
     modes: tuple[str, ...]
-    """Modes that held, the latest last."""
+    """Modes that held, the latest last; `PARTLY` is one of them."""
     checks: int
     passed: int
     """Checks against which nothing was found; exempted ones are among them."""
@@ -158,6 +180,20 @@ class SubscriptionReport:
     """Those that would be refused."""
     unlisted: int = 0
     """Ways in that would break and are not in `refused`, which lists the busiest."""
+    absent: tuple[str, ...] | None = None
+    """Logins of accounts that never came; None where it is not known which accounts there are."""
+    absent_unlisted: int = 0
+    """How many there are besides."""
+
+    @property
+    def fate(self) -> Fate:
+        """What becomes of those who are in `refused`."""
+        fates = {each.is_refused for each in self.refused}
+        if len(fates) > 1:
+            return Fate.BOTH
+        is_enforced = self.name is None or self.modes[-1:] == (Mode.ENFORCE,)
+        is_refused = fates.pop() if fates else is_enforced
+        return Fate.REFUSED if is_refused else Fate.WOULD_BE
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from extauthz import charts
 from extauthz.charts import Kind, Series
 from extauthz.quoting import printable
 from extauthz.remedies import REMEDIES
-from extauthz.report.model import Period, Readiness, Report, SubscriptionReport
+from extauthz.report.model import PARTLY, Fate, Period, Readiness, Report, SubscriptionReport
 from extauthz.report.what_if_model import WhatIf
 
 __all__ = ["MAX_ROWS", "MAX_SUBSCRIPTIONS", "page"]
@@ -79,6 +79,8 @@ def _environment() -> Environment:
         checks_chart=_checks_chart,
         reasons_chart=_reasons_chart,
         called=_called,
+        fate_of=_fate_of,
+        PARTLY=PARTLY,
         passed_without_exemption=_passed_without_exemption,
         days_left=_days_left,
     )
@@ -106,6 +108,12 @@ def _shown(value: object) -> object:
 
 def _called(subscription: SubscriptionReport) -> str:
     return "Hosts of no subscription" if subscription.name is None else subscription.name
+
+
+def _fate_of(subscriptions: Sequence[SubscriptionReport]) -> Fate:
+    """What becomes of those whose checks fail, of several subscriptions together."""
+    fates = {each.fate for each in subscriptions}
+    return fates.pop() if len(fates) == 1 else Fate.BOTH
 
 
 def _moment(moment: datetime | date | None) -> Markup | None:

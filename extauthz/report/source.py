@@ -3,7 +3,7 @@
 The engine is DuckDB, inside this process: it opens no connection and installs nothing. Every line
 counts once and is of one `LineKind`: what is no record of a schema that is known here is counted
 and never fatal, whatever is in it. The rules of what makes a record are in `_KIND`, and nowhere
-else. Times are UTC without a zone (TIMESTAMP); `aware` gives them one.
+else. Times are UTC without a zone (TIMESTAMP; see `times`); `cells.aware` gives them one.
 """
 
 import os
@@ -15,33 +15,34 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol
 
 from extauthz.findings import Reason
 from extauthz.records.line import SCHEMA
+from extauthz.report.cells import Row
 from extauthz.report.files import MAX_LINE, LogFile, UnreadableFileError, found, mended, taken
+from extauthz.report.times import utc
 
 if TYPE_CHECKING:
     import duckdb
 
 __all__ = [
+    "MAX_DROPPED",
     "LineKind",
     "Progress",
-    "Row",
     "Selection",
     "Source",
-    "aware",
     "literal",
     "opened",
     "silent",
     "timestamp",
 ]
 
+MAX_DROPPED: Final = 10**12
+"""Lines that a gap may lack; a sum of such gaps stays a number that JSON has."""
 MEMORY = "1GB"
 """What the engine takes before it writes to a temporary directory."""
 _POLL_SECONDS = 0.1
-
-Row: TypeAlias = tuple[object, ...]
 
 
 class LineKind(StrEnum):
@@ -79,7 +80,7 @@ class Selection:
 _EVERY_LINE: Final[Mapping[str, str]] = {
     "schema": "VARCHAR",
     "record": "VARCHAR",
-    "time": "TIMESTAMP",
+    "time": "VARCHAR",
     "subscription": "VARCHAR",
     "decision": "VARCHAR",
     "allowed": "BOOLEAN",
@@ -90,6 +91,7 @@ _EVERY_LINE: Final[Mapping[str, str]] = {
 """The members that say what a line is."""
 
 _REASONS = ", ".join(f"'{reason}'" for reason in Reason)
+_TIME = utc('"time"')
 _KIND = f"""
     CASE
     WHEN schema IS NULL OR record IS NULL THEN NULL
@@ -100,7 +102,7 @@ _KIND = f"""
         OR decision = 'deny' AND len(reasons) > 0 AND list_has_all([{_REASONS}], reasons)
     ) THEN '{LineKind.CHECK}'
     WHEN record = 'certificate' AND id IS NOT NULL THEN '{LineKind.CERTIFICATE}'
-    WHEN record = 'gap' AND dropped > 0 THEN '{LineKind.GAP}'
+    WHEN record = 'gap' AND dropped BETWEEN 1 AND {MAX_DROPPED} THEN '{LineKind.GAP}'
     END"""
 
 
@@ -147,9 +149,9 @@ class Source:
         every = {**columns, **_EVERY_LINE}
         types = ", ".join(f'"{name}": {literal(kind)}' for name, kind in every.items())
         return (
-            f"(SELECT *, {_KIND} AS kind FROM read_json(getvariable('files'),"  # noqa: S608 (ours)
-            f" format = 'newline_delimited', columns = {{{types}}}, ignore_errors = true,"
-            f" maximum_object_size = {MAX_LINE}))"
+            f'(SELECT *, {_KIND} AS kind FROM (SELECT * REPLACE ({_TIME} AS "time")'  # noqa: S608 (ours)
+            f" FROM read_json(getvariable('files'), format = 'newline_delimited',"
+            f" columns = {{{types}}}, ignore_errors = true, maximum_object_size = {MAX_LINE})))"
         )
 
     def checks(self, columns: Mapping[str, str]) -> str:
@@ -285,13 +287,6 @@ def opened(
 def literal(text: str) -> str:
     """A text as SQL has it."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def aware(moment: object) -> datetime:
-    """A TIMESTAMP that the engine gave."""
-    if not isinstance(moment, datetime):
-        raise TypeError(moment)
-    return moment.replace(tzinfo=UTC)
 
 
 def timestamp(moment: datetime) -> str:

@@ -4,17 +4,17 @@ Nothing is said by colour alone. What clients, certificates and files say is esc
 can neither steer the terminal nor be taken for markup: it goes through `plain`, always.
 """
 
-import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Final
 
-from extauthz.policy import Mode
 from extauthz.quoting import printable
+from extauthz.report.hint import explain
 from extauthz.report.model import (
     Completeness,
     ExemptionUse,
     Expiring,
+    Fate,
     Readiness,
     Refused,
     Report,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-__all__ = ["console", "explain", "plain", "show"]
+__all__ = ["console", "plain", "show"]
 
 MAX_ROWS: Final = 20
 """Rows of a table; JSON, CSV and page have all of them."""
@@ -34,12 +34,19 @@ MAX_SUBSCRIPTIONS: Final = 50
 """How many subscriptions that are ready are shown whole, or named."""
 MAX_TEXT: Final = 240
 """Characters of a client's text."""
+MAX_COMMAND: Final = 4000
+"""Characters of a command with names of files: cut, it could not be run."""
 FEW: Final = 5
-"""Rows of those who are not known."""
+"""Rows of those who are not known, and names that stand for more."""
 MAX_NAME: Final = 60
 """Characters of a name that is an address and a user agent, which comes below again."""
 NARROWEST: Final = 60
 _SIGNS: Final = {Readiness.READY: "+", Readiness.NOT_READY: "!", Readiness.NO_DATA: "?"}
+_TITLES: Final = {
+    Fate.REFUSED: "Who is refused",
+    Fate.WOULD_BE: "Who would be refused",
+    Fate.BOTH: "Who is refused, and who would be",
+}
 _STYLES: Final = {
     Readiness.READY: "bold green",
     Readiness.NOT_READY: "bold red",
@@ -65,24 +72,20 @@ def plain(text: str | None, style: str = "", longest: int = MAX_TEXT) -> "Text":
     return Text(printable(text if len(text) <= longest else text[:longest] + "…"), style)
 
 
-def explain(request_id: str) -> str:
-    """The command that tells a decision in full."""
-    # It will be copied to a shell, and a client may have chosen the id.
-    return f"extauthz explain {shlex.quote(request_id)} --log FILE"
-
-
-def show(report: Report, out: "Console") -> None:
-    """Show all of it."""
+def show(report: Report, out: "Console", logs: Sequence[str] = ()) -> None:
+    """Show all of it; `logs` are where `explain` is to look."""
     by_need = sorted(
         report.subscriptions, key=lambda each: each.readiness is not Readiness.NOT_READY
     )
     for subscription in by_need[:MAX_SUBSCRIPTIONS]:
-        _subscription(subscription, report, out)
+        _subscription(subscription, report, out, logs)
     _summary(report, out)
     _completeness(report.completeness, out)
 
 
-def _subscription(subscription: SubscriptionReport, report: Report, out: "Console") -> None:
+def _subscription(
+    subscription: SubscriptionReport, report: Report, out: "Console", logs: Sequence[str]
+) -> None:
     from rich.rule import Rule  # noqa: PLC0415 (an extra)
 
     word = f"[{_SIGNS[subscription.readiness]}] {subscription.readiness.upper()}"
@@ -94,11 +97,12 @@ def _subscription(subscription: SubscriptionReport, report: Report, out: "Consol
     if subscription.first_seen is not None and subscription.last_seen is not None:
         out.print(plain(_facts(subscription)))
     out.print()
-    _refused(subscription, out)
+    _refused(subscription, out, logs)
     _reasons(subscription, out)
     _signing(subscription, out)
     _expiring(subscription.expiring, report, out)
     _exemptions(subscription.exemptions, out)
+    _absent(subscription, out)
 
 
 def _facts(subscription: SubscriptionReport) -> str:
@@ -116,38 +120,46 @@ def _facts(subscription: SubscriptionReport) -> str:
     return "; ".join(facts)
 
 
-def _refused(subscription: SubscriptionReport, out: "Console") -> None:
+def _refused(subscription: SubscriptionReport, out: "Console", logs: Sequence[str]) -> None:
     """Who, why, with what and from where: lines and no columns, so that ids stay in one piece."""
     if not subscription.refused:
         return
-    is_done = subscription.name is None or subscription.modes[-1:] == (Mode.ENFORCE,)
-    title = "Who is refused" if is_done else "Who would be refused"
-    out.print(plain(f"{title}, by user agent; known callers first", "bold"))
+    from rich.padding import Padding  # noqa: PLC0415 (an extra)
+
+    fate = subscription.fate
+    out.print(plain(f"{_TITLES[fate]}, by user agent; known callers first", "bold"))
     known = [each for each in subscription.refused if each.caller.is_known]
     unnamed = [each for each in subscription.refused if not each.caller.is_known]
     shown = [*known[:MAX_ROWS], *unnamed[:FEW]]
     for number, each in enumerate(shown, 1):
-        _one_refused(number, each, out)
+        out.print(_who(number, each, fate))
+        for text in _how(each):
+            out.print(Padding(text, (0, 0, 0, 5)))
+        if each.request_id is not None:
+            command = plain(explain(each.request_id, logs), longest=MAX_COMMAND)
+            out.print(Padding(command, (0, 0, 0, 5)))
     _more(len(subscription.refused) - len(shown) + subscription.unlisted, out)
 
 
-def _one_refused(number: int, each: Refused, out: "Console") -> None:
-    from rich.padding import Padding  # noqa: PLC0415 (an extra)
-
+def _who(number: int, each: Refused, fate: Fate) -> "Text":
     who = plain(f"{number:3}. ")
     name = each.caller.name if each.caller.is_known else each.caller.name[:MAX_NAME]
     who.append_text(plain(name, "bold"))
     known = "" if each.caller.is_known else ", without a name"
-    who.append(f"  ({each.caller.kind}{known})")
-    out.print(who)
+    told = ""
+    if fate is Fate.BOTH:
+        told = ", refused" if each.is_refused else ", would be"
+    who.append(f"  ({each.caller.kind}{known}{told})")
+    return who
+
+
+def _how(each: Refused) -> Iterator["Text"]:
     checks = "1 check" if each.checks == 1 else f"{each.checks:,} checks"
     seen = f"{checks}, {_moment(each.first_seen)} to {_moment(each.last_seen)} UTC"
-    lines = [f"{', '.join(each.reasons)}: {seen}", each.detail, _from(each)]
-    if each.request_id is not None:
-        lines.append(explain(each.request_id))
-    for line in lines:
-        if line is not None:
-            out.print(Padding(plain(line), (0, 0, 0, 5)))
+    yield plain(f"{', '.join(each.reasons)}: {seen}")
+    if each.detail is not None:
+        yield plain(each.detail)
+    yield plain(_from(each))
 
 
 def _from(refused: Refused) -> str:
@@ -196,7 +208,8 @@ def _expiring(expiring: Sequence[Expiring], report: Report, out: "Console") -> N
         end = _moment(each.not_after)
         if each.not_after < report.made_at:
             end += "\nexpired"
-        table.add_row(plain(_some(each.callers), "bold"), plain(each.subject), end)
+        who = plain(_some(each.callers, each.unlisted), "bold")
+        table.add_row(who, plain(each.subject), end)
     out.print(table)
     _more(len(expiring) - MAX_ROWS, out)
 
@@ -209,11 +222,19 @@ def _exemptions(exemptions: Sequence[ExemptionUse], out: "Console") -> None:
         name = plain(each.name, "bold")
         if each.reason is not None:
             name.append("\n").append_text(plain(each.reason, "not bold"))
-        who = plain(_some(each.callers)) if each.checks else plain("nobody: not used")
+        who = plain(_some(each.callers, each.unlisted) if each.checks else "nobody: not used")
         until = "?" if each.until is None else f"{each.until:%Y-%m-%d}"
         table.add_row(name, f"{each.checks:,}", who, _moment(each.last_seen), until)
     out.print(table)
     _more(len(exemptions) - MAX_ROWS, out)
+
+
+def _absent(subscription: SubscriptionReport, out: "Console") -> None:
+    if not subscription.absent:
+        return
+    out.print(plain("Accounts that never came", "bold"))
+    out.print(plain(_some(subscription.absent, subscription.absent_unlisted)))
+    out.print()
 
 
 def _summary(report: Report, out: "Console") -> None:
@@ -231,9 +252,11 @@ def _summary(report: Report, out: "Console") -> None:
 
 def _completeness(read: Completeness, out: "Console") -> None:
     files = "1 file" if read.files == 1 else f"{read.files:,} files"
-    said = f"Read {read.lines:,} lines of {files}."
+    lines = "1 line" if read.lines == 1 else f"{read.lines:,} lines"
+    said = f"Read {lines} of {files}."
     if read.unreadable:
-        said += f" {read.unreadable:,} could not be read and are not in these numbers."
+        be = "is" if read.unreadable == 1 else "are"
+        said += f" {read.unreadable:,} could not be read and {be} not in these numbers."
     if read.other_schema:
         said += f" Of a schema that this version does not know: {read.other_schema:,}."
     if read.dropped:
@@ -269,10 +292,11 @@ def _more(count: int, out: "Console") -> None:
     out.print()
 
 
-def _some(names: Iterable[str]) -> str:
-    first, *rest = list(names) or ["-"]
-    few = [first, *rest[:4]]
-    return ", ".join(few) + (f", … ({len(rest) + 1:,})" if len(rest) > 4 else "")  # noqa: PLR2004
+def _some(names: Sequence[str], unlisted: int) -> str:
+    """A few names, and of how many."""
+    few = ", ".join(names[:FEW]) or "-"
+    total = len(names) + unlisted
+    return few if total <= FEW else f"{few}, … ({total:,})"
 
 
 def _moment(moment: datetime | None) -> str:

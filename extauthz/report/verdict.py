@@ -1,8 +1,9 @@
 """Whether a subscription can be enforced, in one word and in one sentence. Pure.
 
-It is ready when nobody would be refused who counts, and somebody passed. Who is known counts. Who
-is not may be a scanner, and may be a user whose session began before the log did: it counts when
-it was let pass and came over an hour or longer.
+It is ready when nobody would be refused who counts, and somebody passed, in checks of an hour or
+longer: before, hardly anybody can have come. Who is known counts. Who is not may be a scanner, and
+may be a user whose session began before the log did: it counts when it was let pass and came over
+an hour or longer.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,14 @@ from typing import Final
 from extauthz.policy import Mode
 from extauthz.report.model import Readiness
 
-__all__ = ["REGULAR", "Tally", "readiness", "verdict"]
+__all__ = ["ENOUGH", "REGULAR", "Tally", "readiness", "verdict"]
 
 REGULAR: Final = timedelta(hours=1)
 """Between first and last check of a caller that is not known and yet counts."""
+ENOUGH: Final = timedelta(hours=1)
+"""Between first and last check of a subscription that can be called ready."""
+_LONG: Final = timedelta(days=1)
+"""From here on, nobody need be told how long it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,8 @@ class Tally:
     unchecked: int = 0
     first_seen: datetime | None = None
     last_seen: datetime | None = None
+    lasted: timedelta = timedelta()
+    """From the first check to the last one."""
     modes: tuple[str, ...] = ()
     """The latest last."""
     people: int = 0
@@ -38,10 +45,16 @@ class Tally:
     breaking_people: int = 0
     breaking_integrations: int = 0
     breaking_unnamed: int = 0
+    refused_people: int = 0
+    """Those of the breaking ones that are refused already; the others are let pass as yet."""
+    refused_integrations: int = 0
+    refused_unnamed: int = 0
     breaking_regulars: int = 0
     """Those of them that were let pass, and came over `REGULAR` or longer."""
     breaking_ways: int = 0
     """Ways in of all of these that would break."""
+    absent: int = 0
+    """Accounts that never came, as far as that is known."""
 
     @property
     def is_enforced(self) -> bool:
@@ -54,7 +67,9 @@ def readiness(tally: Tally) -> Readiness:
     if not tally.checks or tally.name is None:
         return Readiness.NO_DATA
     breaks = tally.breaking_people + tally.breaking_integrations + tally.breaking_regulars
-    return Readiness.NOT_READY if breaks or not tally.passed else Readiness.READY
+    if breaks or not tally.passed:
+        return Readiness.NOT_READY
+    return Readiness.READY if tally.lasted >= ENOUGH else Readiness.NO_DATA
 
 
 def verdict(tally: Tally) -> str:
@@ -65,35 +80,78 @@ def verdict(tally: Tally) -> str:
         return f"nothing was checked (mode: off); {_number(tally.unchecked, 'request')} passed"
     if not tally.checks:
         return "nobody came"
-    said = (
-        f"{_who(tally)}; {_share(tally)} of {_number(tally.checks, 'check')}"
-        f" {'passes' if tally.checks == 1 else 'pass'}"
-    )
+    said = f"{_who(tally)}; {_share(tally)} of {_checks(tally)}"
     if tally.exempt:
         said += f", {tally.exempt:,} by an exemption"
     if tally.breaking_unnamed:
-        unnamed = _number(tally.breaking_unnamed, "caller")
-        said += f". Besides, {unnamed} without a name {_fate(tally, tally.breaking_unnamed)}"
+        unnamed = _Breaking(unnamed=tally.refused_unnamed)
+        others = _Breaking(unnamed=tally.breaking_unnamed - tally.refused_unnamed)
+        said += f". Besides, {_fates(unnamed, others)}"
     if tally.breaking_regulars:
         said += f": {tally.breaking_regulars:,} came for hours, as users do"
+    if readiness(tally) is Readiness.NO_DATA:
+        said += ". Less than an hour is too little to go by"
+    if tally.absent:
+        said += f". {_number(tally.absent, 'account')} never came"
     return said
 
 
+@dataclass(frozen=True, slots=True)
+class _Breaking:
+    """Callers of one fate."""
+
+    integrations: int = 0
+    people: int = 0
+    unnamed: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.integrations + self.people + self.unnamed
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of which there are any."""
+        return {name for name in self.__slots__ if getattr(self, name)}
+
+    def __str__(self) -> str:
+        parts = [
+            (self.integrations, _number(self.integrations, "integration")),
+            (self.people, "1 person" if self.people == 1 else f"{self.people:,} people"),
+            (self.unnamed, f"{_number(self.unnamed, 'caller')} without a name"),
+        ]
+        return " and ".join(text for count, text in parts if count)
+
+
 def _who(tally: Tally) -> str:
-    people, integrations = tally.breaking_people, tally.breaking_integrations
-    breaking = []
-    if integrations:
-        breaking.append(_number(integrations, "integration"))
-    if people:
-        breaking.append("1 person" if people == 1 else f"{people:,} people")
-    who = " and ".join(breaking) or "nobody who is known"
-    return f"{who} {_fate(tally, max(people + integrations, 1))}"
+    refused = _Breaking(tally.refused_integrations, tally.refused_people)
+    others = _Breaking(
+        tally.breaking_integrations - refused.integrations, tally.breaking_people - refused.people
+    )
+    if refused.total or others.total:
+        return _fates(refused, others)
+    return f"nobody who is known {'is refused' if tally.is_enforced else 'would break'}"
 
 
-def _fate(tally: Tally, callers: int) -> str:
-    if not tally.is_enforced:
-        return "would break"
-    return "is refused" if callers == 1 else "are refused"
+def _fates(refused: _Breaking, others: _Breaking) -> str:
+    """Who is refused already, and who would be."""
+    if not refused.total:
+        return f"{others} would break"
+    said = f"{refused} {'is' if refused.total == 1 else 'are'} refused"
+    if not others.total:
+        return said
+    if len(refused.kinds | others.kinds) == 1:
+        return f"{said}, {others.total:,} more would be"
+    return f"{said}, and {others} would be"
+
+
+def _checks(tally: Tally) -> str:
+    """How many there were, and in what time where that is short."""
+    checks, verb = _number(tally.checks, "check"), "passes" if tally.checks == 1 else "pass"
+    if tally.checks == 1 or tally.lasted >= _LONG:
+        return f"{checks} {verb}"
+    hours = tally.lasted // timedelta(hours=1)
+    minutes = max(tally.lasted // timedelta(minutes=1), 1)
+    return f"{checks} in {_number(hours, 'hour') if hours else _number(minutes, 'minute')} {verb}"
 
 
 def _share(tally: Tally) -> str:

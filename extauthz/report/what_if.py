@@ -15,13 +15,14 @@ from extauthz.certificate import PeerCertificate
 from extauthz.login import Login
 from extauthz.policy import Policy
 from extauthz.rehearsal import Facts, Rehearsal, narrowed, rehearsal
-from extauthz.report.source import Progress, Row, Source, silent
+from extauthz.report.cells import Row, integer, text
+from extauthz.report.source import Progress, Source, silent
 from extauthz.report.what_if_facts import Recorded, certificate, facts
 from extauthz.report.what_if_model import Unknown, WhatIf
 from extauthz.report.what_if_notes import notes
 from extauthz.report.what_if_replay import FOREVER, Outcome, Replay, Span, at_once
 from extauthz.report.what_if_result import result
-from extauthz.report.what_if_tables import Tables, integer, staged, text
+from extauthz.report.what_if_tables import Tables, staged
 
 __all__ = ["what_if"]
 

@@ -67,13 +67,15 @@ def _logins(tables: Tables, deciding: list[Subscription]) -> Iterator[str]:
     )
     if unread:
         yield (
-            f"{unread:,} checks were of hosts that were nobody's: no login was read of them, so"
-            " they are decided by their certificate alone."
+            f"{_checks(unread)} {'was of a host' if unread == 1 else 'were of hosts'} that"
+            f" {'was' if unread == 1 else 'were'} nobody's: no login was read, so"
+            f" {'it is' if unread == 1 else 'they are'} decided by the certificate alone."
         )
     if malformed:
         yield (
-            f"{malformed:,} checks have a login that could not be read. It is taken to be"
-            " unreadable for the new policy, too: where it stood is not recorded."
+            f"{_checks(malformed)} {'has' if malformed == 1 else 'have'} a login that could not be"
+            " read. It is taken to be unreadable for the new policy, too: where it stood is not"
+            " recorded."
         )
     recorded: defaultdict[str, set[str]] = defaultdict(set)
     for target, source in tables.rows(
@@ -96,6 +98,10 @@ def _logins(tables: Tables, deciding: list[Subscription]) -> Iterator[str]:
             "A recorded login counts where the new policy reads one of the same kind. The name of"
             " the header, claim or field is not recorded: check it when you change it."
         )
+
+
+def _checks(count: object) -> str:
+    return "1 check" if count == 1 else f"{count:,} checks"
 
 
 def _sessions(deciding: list[Subscription]) -> Iterator[str]:

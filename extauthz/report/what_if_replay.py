@@ -21,12 +21,13 @@ from extauthz.check import CheckRequest
 from extauthz.crl import Crl
 from extauthz.decision import Decision
 from extauthz.findings import Finding, Reason
+from extauthz.inquiry import Answered, Inquiry, NotAnswered
 from extauthz.lookup import Found, Lookup
 from extauthz.observe.record import MAX_TEXT
 from extauthz.policy import Policy, Subscription
 from extauthz.rehearsal import Facts
 from extauthz.report.what_if_model import Unknown
-from extauthz.revocation import CLOCK_TOLERANCE, Answered, CrlSource, Inquiry, NotAnswered
+from extauthz.revocation import CLOCK_TOLERANCE, CrlSource
 from extauthz.snapshot import Snapshot
 from extauthz.surroundings import Surroundings
 

@@ -10,8 +10,8 @@ from extauthz.policy import Policy
 from extauthz.records.user_agent import CallerKind
 from extauthz.remedies import REMEDIES
 from extauthz.report.callers import AGENT, KIND
+from extauthz.report.cells import Row, integer, text, texts
 from extauthz.report.model import Caller
-from extauthz.report.source import Row
 from extauthz.report.what_if_model import (
     MEANINGS,
     Change,
@@ -24,7 +24,7 @@ from extauthz.report.what_if_model import (
     WhatIf,
 )
 from extauthz.report.what_if_replay import instant
-from extauthz.report.what_if_tables import Tables, integer, text
+from extauthz.report.what_if_tables import Tables
 
 __all__ = ["MAX_CHANGES", "result"]
 
@@ -128,21 +128,36 @@ def _totals(tables: Tables) -> tuple[tuple[Total, ...], dict[str | None, _Counts
 
 
 def _verdict(totals: Mapping[Change, Total], checks: int, replayed: int) -> str:
-    """What one wants to know first, in a sentence or two."""
+    """What one wants to know first, in a sentence or two: whether this is an answer at all."""
+    every = f"{checks:,} check{'' if checks == 1 else 's'}"
+    changes = any(each.checks for each in totals.values())
+    if replayed == checks:
+        return _changes(totals, f" of {every}") if changes else f"nothing would change for {every}"
+    said = f"{checks - replayed:,} of {every} cannot be decided anew"
+    if not replayed:
+        return said
+    if changes:
+        return f"{said}. Of the rest, {_changes(totals)}"
+    return f"{said}. Nothing would change for the rest"
+
+
+def _changes(totals: Mapping[Change, Total], of: str = "") -> str:
     refused, admitted = totals[Change.REFUSED], totals[Change.ADMITTED]
     failing, mended = totals[Change.FAILING], totals[Change.MENDED]
-    of = f"of {checks:,} check{'' if checks == 1 else 's'} would"
-    if not any(each.checks for each in totals.values()):
-        return f"nothing would change for {replayed:,} {of.removesuffix(' would')}"
-    first = f"{refused.checks:,} {of} be refused that pass today{_by(refused)}"
-    if not refused.checks:
-        first = f"none {of} be refused that passes today"
-    said = f"{first}; {admitted.checks:,} would pass that are refused today{_by(admitted)}"
+    said = f"none{of} would be refused that passes today"
+    if refused.checks:
+        passing = "passes" if refused.checks == 1 else "pass"
+        said = f"{refused.checks:,}{of} would be refused that {passing} today{_by(refused)}"
+    said += f"; {admitted.checks:,} would pass that {_are(admitted)} refused today{_by(admitted)}"
     if failing.checks:
         said += f". {failing.checks:,} more would fail, and be let pass all the same{_by(failing)}"
     if mended.checks:
-        said += f". {mended.checks:,} that are let pass would fail no more{_by(mended)}"
+        said += f". {mended.checks:,} that {_are(mended)} let pass would fail no more{_by(mended)}"
     return said
+
+
+def _are(total: Total) -> str:
+    return "is" if total.checks == 1 else "are"
 
 
 def _by(total: Total) -> str:
@@ -173,7 +188,7 @@ def _changed(row: Row) -> Changed:
         first_seen=instant(integer(first)),
         last_seen=instant(integer(last)),
         goes_on=bool(goes_on),
-        request_ids=_texts(request_ids),
+        request_ids=texts(request_ids),
     )
 
 
@@ -192,15 +207,9 @@ def _not_replayed(row: Row) -> NotReplayed:
     meaning = MEANINGS[unknown]
     return NotReplayed(
         unknown, integer(checks), integer(callers), instant(integer(first)),
-        instant(integer(last)), _texts(request_ids), meaning.meaning, meaning.remedy,
+        instant(integer(last)), texts(request_ids), meaning.meaning, meaning.remedy,
     )  # fmt: skip
 
 
 def _reasons(written: object) -> tuple[Reason, ...]:
     return tuple(Reason(each) for each in str(written or "").split(",") if each)
-
-
-def _texts(values: object) -> tuple[str, ...]:
-    if not isinstance(values, list):
-        return ()
-    return tuple(str(each) for each in values if each is not None)

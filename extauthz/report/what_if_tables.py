@@ -17,13 +17,14 @@ from extauthz.findings import Reason
 from extauthz.login import Form, JsonBody
 from extauthz.observe.record import MAX_TEXT
 from extauthz.policy import Policy
-from extauthz.report.callers import called, whose
-from extauthz.report.source import LineKind, Row, Source, literal
+from extauthz.report.callers import called, is_made_up, whose
+from extauthz.report.cells import Row, integer
+from extauthz.report.source import LineKind, Source, literal
 from extauthz.report.what_if_classes import host_row, path_rows
 from extauthz.report.what_if_facts import MAX_CERTIFICATE
 from extauthz.report.what_if_model import Change
 
-__all__ = ["GROUP", "Tables", "integer", "staged", "text"]
+__all__ = ["GROUP", "Tables", "staged"]
 
 PATHS_AT_ONCE: Final = 200_000
 """How many paths are in memory at once."""
@@ -43,6 +44,7 @@ _COLUMNS: Final = {
     "accounts": "VARCHAR[]",
     "certificate": "STRUCT(sha256 VARCHAR, sent VARCHAR, subject VARCHAR, names VARCHAR[])",
     "certificate_problem": "VARCHAR",
+    "signing_certificate": "STRUCT(sha256 VARCHAR)",
     "der": "VARCHAR[]",
 }
 
@@ -100,6 +102,7 @@ GROUP: Final = {
 }
 """What checks must have in common to be decided at once, and how it is got of `_SEEN`."""
 
+_IS_MADE_UP: Final = is_made_up("reasons", "signing_certificate.sha256")
 _SEEN: Final = f"""
     SELECT kind, id, der,
         epoch_us("time") AS moment, request_id, host, method, path, client, user_agent,
@@ -113,12 +116,11 @@ _SEEN: Final = f"""
         len(list_intersect(reasons, {_SESSION})) > 0 AS session_fault,
         exempt,
         coalesce(CASE WHEN len(accounts) = 1 THEN nullif(accounts[1], '') END,
-            CASE WHEN certificate.sha256 IS NOT NULL
-                OR NOT list_contains(reasons, '{Reason.ACCOUNT_UNKNOWN}') THEN nullif(login, '')
-            END) AS claimed_as,
+            CASE WHEN NOT {_IS_MADE_UP} THEN nullif(login, '') END) AS claimed_as,
         certificate.sha256 AS fingerprint,
-        coalesce(nullif(certificate.names[1], ''), nullif(certificate.subject, ''), fingerprint)
-            AS named,
+        CASE WHEN NOT {_IS_MADE_UP} THEN coalesce(
+            nullif(certificate.names[1], ''), nullif(certificate.subject, ''), fingerprint
+        ) END AS named,
         coalesce(certificate.sent, certificate.sha256) AS certificate,
         certificate_problem
     FROM {{lines}}
@@ -285,13 +287,3 @@ def _numbered() -> str:
         f"SELECT number, keyed.* FROM ({_keyed()}) AS keyed"  # noqa: S608 (our own text)
         f" JOIN what_if.groups ON {same}"
     )
-
-
-def text(value: object) -> str | None:
-    """A VARCHAR that the engine gave."""
-    return None if value is None else str(value)
-
-
-def integer(value: object) -> int:
-    """A whole number that the engine gave, a sum over nothing included."""
-    return 0 if value is None else int(str(value))

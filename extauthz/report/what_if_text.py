@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from extauthz.findings import Reason
-from extauthz.report.terminal import MAX_ROWS, explain, plain
+from extauthz.report.hint import explain
+from extauthz.report.terminal import MAX_ROWS, plain
 from extauthz.report.what_if_model import Change, Changed, SubscriptionChange, WhatIf
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ _FALL_AWAY: Final = (Change.ADMITTED, Change.MENDED)
 """Changes in which something is found no more."""
 
 
-def show(what_if: WhatIf, out: "Console") -> None:
-    """Show all of it."""
+def show(what_if: WhatIf, out: "Console", logs: Sequence[str] = ()) -> None:
+    """Show all of it; `logs` are where `explain` is to look."""
     from rich.rule import Rule  # noqa: PLC0415 (an extra)
 
     out.print(Rule("What if another policy were in force?", align="left"))
@@ -51,9 +52,10 @@ def show(what_if: WhatIf, out: "Console") -> None:
             out.print(plain(f"{_TITLES[total.change]}: {counts}", "bold"))
             out.print(_reasons(what_if, total.change))
             out.print()
-            _callers([each for each in what_if.changes if each.change is total.change], out)
+            _callers([each for each in what_if.changes if each.change is total.change], out, logs)
     if what_if.left_out:
-        out.print(plain(f"Changes of {what_if.left_out:,} checks more are counted, not listed."))
+        more = _count(what_if.left_out, "more check")
+        out.print(plain(f"Changes of {more} are counted, not listed."))
     if what_if.not_replayed:
         out.print()
         out.print(plain("Not known, because it cannot be decided anew", "bold"))
@@ -101,7 +103,7 @@ def _reasons(what_if: WhatIf, change: Change) -> "Table":
     return table
 
 
-def _callers(changes: Sequence[Changed], out: "Console") -> None:
+def _callers(changes: Sequence[Changed], out: "Console", logs: Sequence[str]) -> None:
     """Who, why and with what: lines and no columns, so that ids stay in one piece."""
     from rich.padding import Padding  # noqa: PLC0415 (an extra)
 
@@ -111,6 +113,9 @@ def _callers(changes: Sequence[Changed], out: "Console") -> None:
         out.print(who.append(f"  ({each.caller.kind}{known})"))
         for line in _lines(each):
             out.print(Padding(plain(line), (0, 0, 0, 5)))
+        if each.request_ids:
+            command = explain(each.request_ids[0], logs)
+            out.print(Padding(plain(command, longest=MAX_SENTENCES), (0, 0, 0, 5)))
     if len(changes) > MAX_ROWS:
         out.print(plain(f"… and {len(changes) - MAX_ROWS:,} more: see --json"))
 
@@ -131,8 +136,6 @@ def _lines(changed: Changed) -> Iterator[str]:
     if changed.recorded_subscription != changed.subscription:
         was, would_be = _name(changed.recorded_subscription), _name(changed.subscription)
         yield f"of {was}, and would be of {would_be}"
-    if changed.request_ids:
-        yield explain(changed.request_ids[0])
 
 
 def _not_replayed(what_if: WhatIf) -> "Table":

@@ -1,11 +1,13 @@
 """The report for machines: JSON as the values are, and CSV with one file for each kind of row.
 
 A cell of CSV that a spreadsheet would take for a formula begins with an apostrophe, since callers'
-names and user agents are other people's text.
+names and user agents are other people's text. Where a comma is in numbers, spreadsheets part cells
+at semicolons: so does what follows one.
 """
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,11 +26,16 @@ SCHEMA: Final = 1
 MAIN: Final = "refused"
 """The table that goes to standard output."""
 
-_FORMULA: Final = frozenset(
-    "=+-@|%\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}"
+_FORMULA: Final = (
+    "=+@|%\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+    "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}-"
 )
 """With what a formula begins, in some spreadsheet."""
+_DANGEROUS: Final = re.compile(rf'(^|;)(?=[\s";]*[{_FORMULA}])')
+"""Before a formula at the begin of a cell, whichever separator parts them; of quotes, a reader may
+make nothing."""
+_BETWEEN: Final = " | "
+"""Between values of one cell: names may have blanks and commas."""
 CHANGES: Final = (
     "subscription", "change", "caller", "kind", "is_known", "before", "after", "detail",
     "exemption", "checks", "first_seen", "last_seen", "goes_on", "user_agent",
@@ -75,7 +82,9 @@ def write_csv(report: Report, what_if: WhatIf | None, directory: Path) -> None:
     if what_if is not None:
         written["what_if"] = changes_as_csv(what_if)
     for table, text in written.items():
-        (directory / f"{table}.csv").write_text(text, encoding="utf-8", newline="")
+        path = directory / f"{table}.csv"
+        # With a mark (BOM), by which spreadsheets know that it is UTF-8.
+        path.write_text(text, encoding="utf-8-sig", newline="")
 
 
 def _lines(headings: Iterable[str], rows: Iterable[Cells]) -> str:
@@ -95,7 +104,7 @@ def _cell(value: object) -> str:
         case date() | bool() | int():
             return str(value)
         case tuple():
-            return _harmless(" ".join(map(str, value)))
+            return _harmless(_BETWEEN.join(map(str, value)))
         case _:
             return _harmless(str(value))
 
@@ -103,7 +112,7 @@ def _cell(value: object) -> str:
 def _harmless(text: str) -> str:
     """Text that no spreadsheet computes, on one line."""
     line = "".join(char if char.isprintable() else " " for char in text)
-    return f"'{line}" if line.lstrip()[:1] in _FORMULA else line
+    return _DANGEROUS.sub(r"\1'", line)
 
 
 def _subscriptions(subscription: SubscriptionReport) -> Iterator[Cells]:
@@ -112,7 +121,9 @@ def _subscriptions(subscription: SubscriptionReport) -> Iterator[Cells]:
         subscription.passed, subscription.exempt, subscription.unchecked, subscription.people,
         subscription.breaking_people, subscription.integrations,
         subscription.breaking_integrations, subscription.unnamed, subscription.breaking_unnamed,
-        subscription.first_seen, subscription.last_seen,
+        subscription.first_seen, subscription.last_seen, subscription.unlisted,
+        None if subscription.absent is None
+        else len(subscription.absent) + subscription.absent_unlisted,
     )  # fmt: skip
 
 
@@ -121,7 +132,7 @@ def _refused(subscription: SubscriptionReport) -> Iterator[Cells]:
         yield (
             each.caller.name, each.caller.kind, each.caller.is_known, each.reasons, each.detail,
             each.checks, each.first_seen, each.last_seen, each.user_agent, each.clients,
-            each.request_id,
+            each.request_id, each.is_refused, subscription.unlisted,
         )  # fmt: skip
 
 
@@ -139,17 +150,27 @@ def _signing(subscription: SubscriptionReport) -> Iterator[Cells]:
 
 def _expiring(subscription: SubscriptionReport) -> Iterator[Cells]:
     for each in subscription.expiring:
-        yield each.subject, each.sha256, each.not_after, each.callers, each.last_seen
+        yield (
+            each.subject, each.sha256, each.not_after, each.callers, each.last_seen, each.unlisted,
+        )  # fmt: skip
 
 
 def _exemptions(subscription: SubscriptionReport) -> Iterator[Cells]:
     for each in subscription.exemptions:
-        yield each.name, each.reason, each.until, each.checks, each.callers, each.last_seen
+        yield (
+            each.name, each.reason, each.until, each.checks, each.callers, each.last_seen,
+            each.unlisted,
+        )  # fmt: skip
 
 
 def _periods(subscription: SubscriptionReport) -> Iterator[Cells]:
     for each in subscription.periods:
         yield each.begin, each.passed, each.failed, each.exempt
+
+
+def _absent(subscription: SubscriptionReport) -> Iterator[Cells]:
+    for login in subscription.absent or ():
+        yield login, subscription.absent_unlisted
 
 
 Table: TypeAlias = tuple[tuple[str, ...], Callable[[SubscriptionReport], Iterable[Cells]]]
@@ -158,18 +179,21 @@ TABLES: Final[Mapping[str, Table]] = MappingProxyType({
     "subscriptions": ((
         "readiness", "verdict", "modes", "checks", "passed", "exempt", "unchecked", "people",
         "breaking_people", "integrations", "breaking_integrations", "unnamed",
-        "breaking_unnamed", "first_seen", "last_seen",
+        "breaking_unnamed", "first_seen", "last_seen", "unlisted", "absent",
     ), _subscriptions),
     MAIN: ((
         "caller", "kind", "is_known", "reasons", "detail", "checks", "first_seen", "last_seen",
-        "user_agent", "clients", "request_id",
+        "user_agent", "clients", "request_id", "is_refused", "unlisted",
     ), _refused),
     "reasons": (("reason", "checks", "callers", "first_seen", "last_seen", "remedy"), _reasons),
     "signing": (("label", "sha256", "checks", "callers", "names", "last_seen"), _signing),
-    "expiring": (("subject", "sha256", "not_after", "callers", "last_seen"), _expiring),
-    "exemptions": (
-        ("exemption", "reason", "until", "checks", "callers", "last_seen"), _exemptions,
+    "expiring": (
+        ("subject", "sha256", "not_after", "callers", "last_seen", "unlisted"), _expiring,
     ),
+    "exemptions": (
+        ("exemption", "reason", "until", "checks", "callers", "last_seen", "unlisted"), _exemptions,
+    ),
+    "absent": (("login", "unlisted"), _absent),
     "periods": (("begin", "passed", "failed", "exempt"), _periods),
 })  # fmt: skip
 """Headings and rows of each."""

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import sqlite3
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from extauthz.cli.explained_answers import MAX_BODY_LINES
 from extauthz.demo.authority import Validity, authority, name, user
 from tests.cli.conftest import Company, Run, forwarded
+from tests.report.records import check, line
 
 UNTIL = f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"
 POLICY = f"""\
@@ -83,6 +86,8 @@ Explain = Callable[..., tuple[int, dict[str, Any]]]
         (["--login", "alice"], 1, ["certificate_missing"]),
         (["--certificate", "old.pem"], 1, ["certificate_expired"]),
         (["--certificate", "alice.pem", "--at", "2001-02-03"], 1,
+         ["certificate_not_yet_valid", "certificate_not_yet_valid"]),
+        (["--certificate", "alice.pem", "--at", "1960-02-03"], 1,
          ["certificate_not_yet_valid", "certificate_not_yet_valid"]),
         (["--certificate", "forged.pem"], 1, ["signature_invalid"]),
         (["--login", "ci", "--client", "192.0.2.7"], 0, []),
@@ -229,6 +234,50 @@ def test_accounts_that_live_elsewhere_are_asked(acme: Company, explain: Explain)
     assert explain("--login", "bob", "--certificate", "alice.pem")[1]["reasons"] == [
         "account_unknown"
     ]
+
+
+SQL = """\
+sql:
+        url: postgresql://u@127.0.0.1:9/a
+        password: {env: NOWHERE_TO_BE_FOUND}
+        query: "SELECT login, email FROM users WHERE login = :login OR email = :identity"
+"""
+
+
+@pytest.mark.parametrize(("accounts", "why"), [
+    (SQL, "the environment variable NOWHERE_TO_BE_FOUND is not set"),
+    ("http: {url: 'http://127.0.0.1:9/'}", "no connection: Connection refused"),
+])  # fmt: skip
+def test_directory_that_does_not_answer_is_said_with_its_cause(
+    acme: Company, explain: Explain, accounts: str, why: str
+) -> None:
+    """Though it is asked once, and only here."""
+    listed = "      alice: alice@acme.example\n      bob: bob@acme.example\n"
+    acme.write(POLICY.replace(listed, f"      {accounts}\n"))
+    status, report = explain("--login", "alice", "--certificate", "alice.pem")
+
+    assert (status, report["reasons"]) == (1, ["directory_unavailable"])
+    assert report["record"]["details"] == [f"the directory of accounts: {why}"]
+
+
+def test_email_of_a_directory_that_is_none_is_quoted(
+    acme: Company, explain: Explain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever mends the account sees what is wrong in it; it matches nobody."""
+    monkeypatch.chdir(acme.directory)
+    with sqlite3.connect("users.db") as connection:
+        connection.execute("CREATE TABLE users (login TEXT, email TEXT)")
+        connection.execute("INSERT INTO users VALUES ('alice', 'not an' || char(10) || 'email')")
+    connection.close()
+    listed = "      alice: alice@acme.example\n      bob: bob@acme.example\n"
+    here = SQL.replace("postgresql://u@127.0.0.1:9/a", "sqlite:///users.db")
+    here = "".join(line for line in here.splitlines(keepends=True) if "password" not in line)
+    acme.write(POLICY.replace(listed, f"      {here}"))
+    status, report = explain("--login", "alice", "--certificate", "alice.pem")
+
+    assert (status, report["reasons"]) == (1, ["email_mismatch"])
+    (detail,) = report["record"]["details"]
+    assert detail.startswith(r"the account has none (its email 'not an\nemail' is no address), the")
 
 
 def key_files(company: Company) -> dict[str, bytes]:
@@ -513,7 +562,7 @@ def test_request_that_is_not_there_is_said_with_where_was_looked(
     assert (done.returncode, done.stdout) == (2, "")
     assert "no check has the request id '7c0a3e8e' in " in done.stderr
     assert " lines of 1 file, from 20" in done.stderr
-    assert "1 torn line skipped" in done.stderr
+    assert "1 line could not be read" in done.stderr
 
 
 def test_log_that_is_not_there_is_said(extauthz_here: Run, tmp_path: Path) -> None:
@@ -539,6 +588,107 @@ def test_log_is_read_from_standard_input(
 
     assert done.returncode == 0
     assert "The request passes by the exemption 'build'" in done.stdout
+
+
+def test_standard_input_that_cannot_be_read_is_said(extauthz_here: Run, tmp_path: Path) -> None:
+    """It would be 1 else, which is refused."""
+    saved = os.dup(0)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    try:
+        os.dup2(descriptor, 0)
+        done = extauthz_here("explain", "id", "--log", "-")
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(descriptor)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "standard input: cannot be read: Is a directory" in done.stderr
+
+
+def test_log_may_be_a_directory(extauthz_here: Run, tmp_path: Path) -> None:
+    """Every file in it, but for hidden ones, as `report` has it; directories in it are not."""
+    for file, request_id in {"a.jsonl": "a", "b": "b", ".b.gz.part": "hidden"}.items():
+        (tmp_path / file).write_bytes(line(check(request_id=request_id)))
+    (tmp_path / "c.gz").write_bytes(gzip.compress(line(check(request_id="c"))))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "d").write_bytes(line(check(request_id="d")))
+    for request_id in "abc":
+        done = extauthz_here("explain", request_id, "--log", tmp_path)
+        assert (done.returncode, done.stderr) == (0, ""), request_id
+
+    done = extauthz_here("explain", "hidden", "--log", tmp_path)
+    assert done.returncode == 2
+    assert "no check has the request id 'hidden' in 3 lines of 3 files" in done.stderr
+    done = extauthz_here("explain", "d", "--log", tmp_path / "old", tmp_path / "a.jsonl")
+    assert done.returncode == 0
+
+
+def test_directory_of_logs_that_has_none_is_said(extauthz_here: Run, tmp_path: Path) -> None:
+    done = extauthz_here("explain", "id", "--log", tmp_path)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"extauthz explain: {tmp_path}: no such file, and none in it\n"
+
+
+def test_log_that_was_compressed_meanwhile_is_found(extauthz_here: Run, tmp_path: Path) -> None:
+    """Since its name was listed."""
+    (tmp_path / "log-20261101T000000.000000Z.gz").write_bytes(gzip.compress(line(check())))
+    done = extauthz_here("explain", "id", "--log", tmp_path / "log-20261101T000000.000000Z")
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        ("2026-11-01T10:00:00Z", "id, 2026-11-01 10:00:00.000+00:00"),
+        ("2026-11-01T10:00:00+05:30", "id, 2026-11-01 04:30:00.000+00:00"),
+        ("2026-11-01T10:00:00", None),
+        ("1793527200", None),
+    ],
+)
+def test_time_is_read_as_the_report_reads_it(
+    extauthz_here: Run, tmp_path: Path, time: str, said: str | None
+) -> None:
+    """In UTC, whatever the offset; a line whose time has none is no record."""
+    log = tmp_path / "log"
+    log.write_bytes(line(check(time=time)))
+    done = extauthz_here("explain", "id", "--log", log)
+    report = json.loads(extauthz_here("explain", "id", "--json", "--log", log).stdout)
+
+    if said is None:
+        assert (done.returncode, report["searched"]["torn"]) == (2, 1)
+        assert "in 1 line of 1 file; 1 line could not be read" in done.stderr
+    else:
+        assert (done.returncode, done.stdout.splitlines()[0]) == (0, said)
+        assert report["found"][0]["record"]["time"].endswith("Z")
+        assert report["searched"]["since"].endswith("+00:00")
+
+
+def gap(dropped: int) -> bytes:
+    return line({
+        "schema": 1, "record": "gap", "time": "2026-11-01T10:00:00Z", "dropped": dropped,
+        "since": "2026-11-01T09:00:00Z", "why": "full",
+    })  # fmt: skip
+
+
+def test_gap_is_one_however_it_is_spaced(extauthz_here: Run, tmp_path: Path) -> None:
+    """As whoever shipped the log may have written it anew. One that nobody could have is none."""
+    log = tmp_path / "log"
+    log.write_bytes(line(check()) + gap(1) + gap(2**63 - 1))
+    done = extauthz_here("explain", "other", "--log", log)
+
+    assert "the log lacks 1 line that could not be written" in done.stderr
+
+
+def test_long_answer_is_cut_with_a_true_word(acme: Company, extauthz_here: Run) -> None:
+    """Of as many lines as are left out."""
+    for more, said in ((1, "1 more line; --json has it"), (2, "2 more lines; --json has them")):
+        body = "\\n".join(["no"] * (MAX_BODY_LINES + more))
+        acme.write(POLICY.replace('body: "no"', f'body: "{body}"').replace("audit", "enforce"))
+        done = extauthz_here("explain", "--policy", acme.policy, "--host", "watched.example.com")
+        assert f"      … ({said})\n" in done.stdout
 
 
 def test_several_checks_of_one_request_are_all_explained(

@@ -64,7 +64,7 @@ HOSTILE = (
 """Names that somebody might write into a certificate, a login or a user agent."""
 
 
-def refused(name: str, number: int = 0, *, known: bool = True) -> Refused:
+def refused(name: str, number: int = 0, *, known: bool = True, is_refused: bool = False) -> Refused:
     person = number % 3 == 0
     kind = CallerKind.PERSON if person else CallerKind.INTEGRATION
     return Refused(
@@ -77,6 +77,7 @@ def refused(name: str, number: int = 0, *, known: bool = True) -> Refused:
         user_agent=BROWSER if person else "nightly-sync/2.1",
         clients=("192.0.2.14", "2001:db8::5"),
         request_id=f"9f3c1e52-0c1b-4e0b-9a51-{number:012d}",
+        is_refused=is_refused,
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def nobodys() -> SubscriptionReport:
         verdict="3 checks of hosts that belong to no subscription: refused",
         periods=(Period(BEGIN, 0, 3, 0),),
         reasons=(ReasonCount(Reason.SUBSCRIPTION_UNKNOWN, 3, 1, BEGIN, END, "Add the host."),),
-        refused=(refused("192.0.2.9", 1, known=False),),
+        refused=(refused("192.0.2.9", 1, known=False, is_refused=True),),
     )
 
 

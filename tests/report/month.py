@@ -21,7 +21,7 @@ from extauthz.check import CheckRequest
 from extauthz.decision import Decision
 from extauthz.demo.authority import Credential, Validity, authority, name, new_key, user
 from extauthz.email import EmailAddress
-from extauthz.exemption import Exemption
+from extauthz.exemption import Exemption, RequiredFor
 from extauthz.findings import Finding, Reason
 from extauthz.login import Login
 from extauthz.observe.record import Entry, LineEncoder, certificate_line
@@ -119,7 +119,7 @@ def made(seed: int, directory: Path, redaction: Redaction | None = None) -> Mont
         for visit in sorted(cast.visits(), key=lambda visit: visit.time)
         for day in [(visit.time - BEGIN).days]
     ]
-    month = Month(events, policies[-1].policy)
+    month = Month(events, Policy(policies[-1].policy.subscriptions.values(), redaction))
     _write(month, chance, directory, redaction)
     return month
 
@@ -134,8 +134,13 @@ class _Cast:
         self.old = authority(name("Old CA", "Acme"), validity=long, key=KEYS[0])
         self.new = authority(name("New CA", "Acme"), validity=long, key=KEYS[1])
         self.foreign = authority(name("Foreign CA", "Else"), validity=long, key=KEYS[2])
-        self._accounts: dict[str, list[Account]] = {"acme": [], "beta": [], "calm": []}
-        self.actors = [*self._acme(), *self._beta(), *self._calm(), *self._nobodys()]
+        self._accounts: dict[str, list[Account]] = {
+            "acme": [], "beta": [], "calm": [], "gradual": [],
+        }  # fmt: skip
+        self._required: set[str] = set()
+        self.actors = [
+            *self._acme(), *self._beta(), *self._calm(), *self._nobodys(), *self._gradual(),
+        ]  # fmt: skip
 
     def policy(self, day: int) -> Policy:
         """What is in force from a day on."""
@@ -153,12 +158,14 @@ class _Cast:
         modes = {
             "acme": Mode.AUDIT, "beta": Mode.ENFORCE if day >= ENFORCED else Mode.AUDIT,
             "calm": Mode.AUDIT, "dormant": Mode.AUDIT, "off": Mode.OFF,
+            "gradual": Mode.ENFORCE if day >= CA_CHANGE else Mode.AUDIT,
         }  # fmt: skip
         return Policy(
             Subscription(
                 each, (f"{each}.example",), TrustAnchors(signing),
                 Accounts(self._accounts.get(each, [])), mode,
                 exemptions=exemptions if each == "acme" else (),
+                required_for=RequiredFor(frozenset(self._required)) if each == "gradual" else None,
             )
             for each, mode in modes.items()
         )  # fmt: skip
@@ -317,6 +324,22 @@ class _Cast:
         """A company that is ready, whatever the scanners do."""
         yield from self._good_people("calm", 5)
         yield from self._scanners("calm")
+
+    def _gradual(self) -> Iterator[Actor]:
+        """A company that is enforced for some of its users from early on, and audits the others."""
+        good = list(self._good_people("gradual", 4))
+        self._required.update(str(each.login) for each in good[:2])
+        yield from good
+        for is_required in (True, False, False):
+            login, _ = self._account("gradual")
+            self._required.update({login} if is_required else ())
+            yield self._person("gradual", name=login, login=login, at_every_check=True)
+        login, _ = self._account("gradual")
+        yield Actor(
+            "gradual", "gradual.example", login, CallerKind.INTEGRATION, ("sync/1.0",),
+            (self._address(),), 3, login=login, at_every_check=True,
+        )  # fmt: skip
+        self._account("gradual")  # who never comes
 
     def _nobodys(self) -> Iterator[Actor]:
         yield replace(self._person("off"), name="?", is_known=False)

@@ -28,6 +28,12 @@ UNKNOWN: Members = DENIED | {
     "details": ["none", "no"],
 }
 
+STRANGE: Members = DENIED | {
+    "reasons": ["issuer_mismatch", "account_unknown"], "details": ["self-signed", "no"],
+    "certificate_problem": None,
+}  # fmt: skip
+SIGNED: Members = {"signing_certificate": {"label": "ca.pem", "sha256": "c" * 64}}
+
 
 def certificate(letter: str, *names: str, subject: str = "", end: str = "2027-01-01") -> Members:
     return {"certificate": {
@@ -78,9 +84,29 @@ NAMES: dict[str, tuple[list[Members], str, bool]] = {
         False,
     ),
     "made-up login": ([UNKNOWN | {"accounts": [], "login": "admin"}], "admin", False),
-    "login and certificate": (
-        [UNKNOWN | {"accounts": [], "login": "typo"} | certificate("a", "a@x.example")],
+    "unknown login and the company's certificate": (
+        [UNKNOWN | SIGNED | {"accounts": [], "login": "typo"} | certificate("a", "a@x.example")],
         "typo",
+        True,
+    ),
+    "unknown account by the company's certificate": (
+        [UNKNOWN | SIGNED | NOBODY | certificate("a", "a@x.example")],
+        "a@x.example",
+        True,
+    ),
+    "made-up login and certificate": (
+        [STRANGE | {"accounts": [], "login": "@SUM(A1)"} | certificate("a", "a@x.example")],
+        "@SUM(A1)",
+        False,
+    ),
+    "made-up certificate": (
+        [STRANGE | NOBODY | certificate("a", "ceo1@acme.example", subject="CN=ceo1")],
+        f"192.0.2.1, {CHROME}",
+        False,
+    ),
+    "an account's login and a stranger's certificate": (
+        [STRANGE | {"reasons": ["issuer_mismatch"]} | certificate("a", "a@x.example")],
+        "alice",
         True,
     ),
 }
@@ -92,6 +118,20 @@ def test_name_of_a_caller(tmp_path: Path) -> None:
     for of, (what, (_, name, is_known)) in zip(told, NAMES.items(), strict=True):
         (refused,) = of.refused
         assert (refused.caller.name, refused.caller.is_known) == (name, is_known), what
+
+
+def test_nobody_who_is_nobody_keeps_a_subscription_from_being_ready(tmp_path: Path) -> None:
+    """Anybody can sign a certificate for any name, and claim any login with it."""
+    strange = [
+        STRANGE
+        | {"accounts": [], "login": f"login{n}"}
+        | certificate("abc"[n], f"ceo{n}@x.example")
+        for n in range(3)
+    ]
+    passes: Members = {"client": "192.0.2.99", "time": "2026-11-20T10:00:00Z"}
+    of = said(tmp_path, *strange, STRANGE | NOBODY | certificate("d", "x@x.example"), passes)
+    assert (of.breaking_people, of.breaking_integrations, of.breaking_unnamed) == (0, 0, 4)
+    assert of.readiness is Readiness.READY
 
 
 def test_pages_after_the_login_are_whose_login_it_was(tmp_path: Path) -> None:
@@ -269,6 +309,14 @@ def test_certificates_in_use_that_expire(tmp_path: Path) -> None:
     told = each_said(tmp_path, [records for records, _ in EXPIRING.values()])
     for of, (what, (_, whose)) in zip(told, EXPIRING.items(), strict=True):
         assert [name for each in of.expiring for name in each.callers] == whose, what
+
+
+def test_end_of_a_certificate_is_that_of_utc(tmp_path: Path) -> None:
+    """An offset is no other day."""
+    own = certificate("a", "x")
+    own["certificate"] = {**own["certificate"], "not_after": "2026-12-24T00:30:00+05:30"}  # type: ignore[dict-item]
+    (expiring,) = said(tmp_path, own).expiring
+    assert expiring.not_after == datetime(2026, 12, 23, 19, tzinfo=UTC)
 
 
 def test_signing_certificate_is_in_use_by_whom_it_let_in_at_last(tmp_path: Path) -> None:

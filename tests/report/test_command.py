@@ -108,6 +108,17 @@ def test_time_and_subscription_are_chosen(run: Run, log: Path) -> None:
     )
 
 
+def test_gaps_of_any_size_are_counted_or_refused(run: Run, log: Path) -> None:
+    """What strangers wrote into a log is never fatal, nor in JSON."""
+    gap = {"schema": 1, "record": "gap", "time": "2026-11-01T00:00:00Z"}
+    (log / "gaps").write_bytes(
+        line(gap | {"dropped": 2**63 - 1}) * 2 + line(gap | {"dropped": 10**12}) * 3
+    )
+    done = run(str(log), "--json")
+    read = json.loads(done.stdout)["report"]["completeness"]
+    assert (read["unreadable"], read["dropped"]) == (2, 3 * 10**12)
+
+
 def test_policy_gives_words_and_who_never_came(
     run: Run, log: Path, tmp_path: Path, ca_pem: str
 ) -> None:
@@ -133,6 +144,48 @@ def test_page_and_files_are_written(run: Run, log: Path, tmp_path: Path) -> None
     assert run(str(log), "--csv", "-").stdout.startswith("subscription,caller,")
 
 
+def test_own_files_are_replaced(run: Run, log: Path, tmp_path: Path) -> None:
+    """A job that runs every day writes to the same names; the files are nobody else's to read."""
+    page, tables = tmp_path / "report.html", tmp_path / "csv"
+    arguments = (str(log), "--html", str(page), "--csv", str(tables))
+    assert run(*arguments).returncode == 3
+    (log / "decisions.jsonl").unlink()
+    assert run(*arguments).returncode == 0
+    assert "1 person" not in page.read_text()
+    assert "bob" not in (tables / "refused.csv").read_text()
+    for each in (page, *tables.iterdir()):
+        assert not each.stat().st_mode & 0o027, each
+
+
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        (["--html", "{log}/decisions.jsonl", "{log}/decisions.jsonl.1.gz"], "log/decisions.jsonl"),
+        (["--html", "{log}/decisions.jsonl", "{log}"], "log/decisions.jsonl"),
+        (["{log}", "--html", "{log}/../notes.html"], "notes.html"),
+        (["{log}", "--csv", "{log}/.."], "refused.csv"),
+        (["{log}", "--csv", "{log}/..", "--what-if", "{log}/../policy.yaml"], "what_if.csv"),
+        (["{log}", "--what-if", "{log}/../policy.yaml", "--html", "{log}/../policy.yaml"],
+         "policy.yaml"),
+    ],
+)  # fmt: skip
+def test_what_somebody_else_wrote_is_not_replaced(
+    run: Run, arguments: list[str], written: str, log: Path, tmp_path: Path, ca_pem: str
+) -> None:
+    """`--html decisions.jsonl*` without a name gives the first log; nothing is written then."""
+    (tmp_path / "ca.pem").write_text(ca_pem)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    path = tmp_path / written
+    if not path.exists():
+        path.write_text("<!doctype html>\nmine\n")
+    before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
+    done = run(*(each.replace("{log}", str(log)) for each in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert written.rpartition("/")[2] in done.stderr
+    assert "name another file" in done.stderr
+    assert {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()} == before
+
+
 def test_another_policy_is_tried(run: Run, log: Path, tmp_path: Path, ca_pem: str) -> None:
     """`--what-if`, on the same selection: in JSON, for a reader, as a table, and in a page."""
     (tmp_path / "ca.pem").write_text(ca_pem)
@@ -144,7 +197,7 @@ def test_another_policy_is_tried(run: Run, log: Path, tmp_path: Path, ca_pem: st
     page, tables = tmp_path / "page.html", tmp_path / "tables"
     done = run(str(log), "--json", *new, "--csv", str(tables), "--html", str(page))
     assert json.loads(done.stdout)["what_if"]["checks"] == 11
-    assert (tables / "what_if.csv").read_text().startswith("subscription,change,caller,")
+    assert (tables / "what_if.csv").read_text("utf-8-sig").startswith("subscription,change,caller,")
     assert "would change" in page.read_text()
     assert str(policy) in run(str(log), *new).stdout.replace("\n", "")
     assert run(str(log), *new, "--csv", "-").stdout.startswith("subscription,change,caller,")
@@ -170,6 +223,37 @@ def test_status_tells_whether_the_other_policy_refuses_who_passes(
     log.write_bytes(line(check(certificate_problem=problem)))
     assert run(str(log)).returncode == 0
     assert run(str(log), "--what-if", str(policy)).returncode == status
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [("enforce", 0), ("audit", 0)], ids=["as it was", "milder"]
+)
+def test_status_with_another_policy_is_the_other_policys(
+    mode: str, status: int, run: Run, tmp_path: Path, ca_pem: str
+) -> None:
+    """Whoever is refused already keeps no new policy from being merged."""
+    (tmp_path / "ca.pem").write_text(ca_pem)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.replace("acme:\n", f"acme:\n    mode: {mode}\n", 1))
+    log = tmp_path / "log"
+    refused = DENIED | {"mode": "enforce", "allowed": False}
+    log.write_bytes(line(check(certificate_problem="certificate_missing", **refused)))
+    assert run(str(log)).returncode == 3
+    assert run(str(log), "--what-if", str(policy)).returncode == status
+
+
+def test_nothing_decided_anew_is_no_answer_though_somebody_is_not_ready(
+    run: Run, log: Path, tmp_path: Path, ca_pem: str
+) -> None:
+    """Status 1, as where everybody is ready."""
+    (tmp_path / "ca.pem").write_text(ca_pem)
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    (log / "decisions.jsonl").write_bytes(
+        (log / "decisions.jsonl").read_bytes().replace(b"/hooks", b"/")
+    )
+    done = run(str(log), "--what-if", str(tmp_path / "policy.yaml"), "--json")
+    what_if = json.loads(done.stdout)["what_if"]
+    assert (done.returncode, what_if["checks"], what_if["replayed"]) == (1, 11, 0)
 
 
 def test_what_a_replay_cannot_fetch_is_a_note_and_no_log(
@@ -201,15 +285,17 @@ def test_what_a_replay_cannot_fetch_is_a_note_and_no_log(
         (["{log}", "--expiring-days", "-1"], 2, "not a number of days"),
         (["{log}", "--json", "--csv", "-"], 2, "both go to standard output"),
         (["{log}", "--policy", "nowhere.yaml"], 2, "nowhere.yaml"),
-        (["{log}", "--html", "/nowhere/page.html"], 1, "cannot write"),
-        (["{log}", "--csv", "/dev/null/x"], 1, "cannot write"),
+        (["{log}", "--html", "/nowhere/page.html"], 2, "cannot be written"),
+        (["{log}", "--csv", "/dev/null/x"], 2, "cannot be written"),
         (["/dev/null"], 1, "no check that was asked for, in 0 lines"),
+        (["{log}/../other"], 1, "no check that was asked for, in 1 line; 1 of a later extauthz"),
     ],
 )  # fmt: skip
 def test_mistakes_are_said(
     run: Run, arguments: list[str], status: int, message: str, log: Path
 ) -> None:
     """In one line, and never by a traceback."""
+    (log.parent / "other").write_bytes(line(check(schema=2)))
     done = run(*(each.replace("{log}", str(log)) for each in arguments))
     said = done.stderr
     assert message in said
@@ -254,3 +340,55 @@ def test_missing_engine_is_told(log: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr == b'extauthz report: needs duckdb: pip install "extauthz[report]"\n'
+
+
+def test_who_is_left_out_is_told_from_a_subscription_in_audit(run: Run, tmp_path: Path) -> None:
+    """`certificate_required_for`: both hold at once, whoever comes last."""
+    required = DENIED | {"mode": "enforce", "subscription_mode": "enforce", "allowed": False}
+    left_out = DENIED | {"subscription_mode": "enforce", "login": "jared", "accounts": ["jared"]}
+    lines = [
+        line(check(time="2026-11-01T10:00:00Z", **required)),
+        line(check(time="2026-11-02T10:00:00Z", **left_out)),
+    ]
+    for number, ordered in enumerate((lines, lines[::-1])):
+        log = tmp_path / f"log-{number}"
+        log.write_bytes(b"".join(ordered))
+        (said,) = json.loads(run(str(log), "--json").stdout)["report"]["subscriptions"]
+        assert said["verdict"].startswith("1 person is refused, 1 more would be; ")
+        assert said["modes"] == ["enforce for some, audit for the others"]
+        refused = {each["caller"]["name"]: each["is_refused"] for each in said["refused"]}
+        assert refused == {"alice": True, "jared": False}
+    log.write_bytes(line(check(**left_out)))
+    (said,) = json.loads(run(str(log), "--json").stdout)["report"]["subscriptions"]
+    assert said["modes"] == ["enforce for some, audit for the others"]
+
+
+def test_cutover_and_rollback_are_told_in_turn(run: Run, tmp_path: Path) -> None:
+    """Nobody was left out: one mode after the other, whether or not the record has both."""
+    modes = ["audit", "enforce", "audit", "enforce"]
+    log = tmp_path / "log"
+    for has_both in (True, False):
+        more = [{"subscription_mode": mode} if has_both else {} for mode in modes]
+        log.write_bytes(b"".join(
+            line(check(time=f"2026-11-0{day}T10:00:00Z", mode=mode, **own))
+            for day, (mode, own) in enumerate(zip(modes, more, strict=True), 1)
+        ))  # fmt: skip
+        (said,) = json.loads(run(str(log), "--json").stdout)["report"]["subscriptions"]
+        assert said["modes"] == ["audit", "enforce"]
+
+
+def test_accounts_that_never_came_are_told(
+    run: Run, log: Path, tmp_path: Path, ca_pem: str
+) -> None:
+    """With `--policy`: in the verdict, and by login."""
+    (tmp_path / "ca.pem").write_text(ca_pem)
+    policy = tmp_path / "policy.yaml"
+    accounts = "{alice: alice@acme.example, zoe: zoe@acme.example}"
+    policy.write_text(POLICY.replace("{alice: alice@acme.example}", accounts))
+    acme, quiet = json.loads(run(str(log), "--json", "--policy", str(policy)).stdout)["report"][
+        "subscriptions"
+    ]
+    assert acme["verdict"].endswith("pass, 1 by an exemption. 1 account never came")
+    assert (acme["absent"], quiet["absent"]) == (["zoe"], None)
+    (alone,) = json.loads(run(str(log), "--json").stdout)["report"]["subscriptions"]
+    assert alone["absent"] is None

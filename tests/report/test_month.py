@@ -8,7 +8,7 @@ import pytest
 
 from extauthz.redaction import Redacted, Redaction
 from extauthz.report.engine import Wanted, report
-from extauthz.report.model import Completeness, Readiness, Report, SubscriptionReport
+from extauthz.report.model import PARTLY, Completeness, Fate, Readiness, Report, SubscriptionReport
 from extauthz.report.source import Selection, opened
 from tests.report.month import BEGIN, END, Month, made
 from tests.report.truth import expected
@@ -54,9 +54,17 @@ def test_report_says_what_happened(
 
 def test_month_has_what_is_to_be_told(months: dict[int, Month]) -> None:
     """Nothing is compared with nothing."""
-    acme, beta, calm, *_ = expected(months[1], 30)
+    acme, beta, calm, _, gradual, *_ = expected(months[1], 30)
     assert acme.verdict.startswith("3 integrations and 3 people would break; ")
     assert beta.verdict.startswith("1 person is refused; ")
+    assert gradual.verdict.startswith(
+        "1 person is refused, and 1 integration and 2 people would be; "
+    )
+    assert gradual.verdict.endswith(" pass. 1 account never came")
+    assert (gradual.fate, gradual.modes) == (Fate.BOTH, ("audit", PARTLY))
+    assert gradual.absent is not None
+    assert len(gradual.absent) == 1
+    assert acme.absent == ()
     assert (acme.readiness, beta.readiness, calm.readiness) == (
         Readiness.NOT_READY, Readiness.NOT_READY, Readiness.READY,
     )  # fmt: skip

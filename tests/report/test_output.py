@@ -10,16 +10,23 @@ from pathlib import Path
 import pytest
 
 from extauthz.records.user_agent import CallerKind
-from extauthz.report.model import Caller, Completeness, Readiness, Report
+from extauthz.report.model import (
+    PARTLY,
+    Caller,
+    Completeness,
+    Readiness,
+    Report,
+    SubscriptionReport,
+)
 from extauthz.report.terminal import console, show
 from extauthz.report.what_if_model import Change
 from extauthz.report.written import TABLES, as_csv, as_json, changes_as_csv, write_csv
 from tests.report.example_reports import HOSTILE, changed, empty, many, month, ordinary, written
 
 
-def shown(report: Report) -> str:
+def shown(report: Report, *logs: str) -> str:
     text = io.StringIO()
-    show(report, console(text))
+    show(report, console(text), logs)
     return text.getvalue()
 
 
@@ -59,6 +66,82 @@ def test_terminal_says_all_that_there_is_to_know() -> None:
             assert reason.remedy.split()[0] in text
     assert "NOT READY" in text
     assert "\x1b" not in text
+
+
+def test_command_to_look_further_can_be_copied() -> None:
+    """With the files that were read, whole, however long their names are."""
+    log = "/var/log/a b/" + "long-" * 60
+    text = "".join(shown(ordinary(), log).split("\n"))
+    first = month().refused[0].request_id
+    assert f"extauthz explain {first} --log '{log}'".replace(" ", "") in text.replace(" ", "")
+
+
+def mixed() -> SubscriptionReport:
+    """Enforced for some, in audit for the others."""
+    first = month()
+    refused = (first.refused[0], replace(first.refused[1], is_refused=True))
+    return replace(first, modes=("audit", PARTLY), refused=refused)
+
+
+def test_who_is_refused_is_told_from_who_would_be() -> None:
+    """Where both hold at once, for each of them."""
+    text = " ".join(shown(ordinary(mixed())).split())
+    assert "mode: audit, then enforce for some, audit for the others" in text
+    assert "Who is refused, and who would be, by user agent" in text
+    assert "1. bob (person, would be)" in text
+    assert "2. deploy@acme.example (integration, refused)" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "is_refused", "title"),
+    [
+        ("acme", True, "Who is refused, by user agent"),
+        ("acme", False, "Who would be refused, by user agent"),
+        (None, True, "Who is refused, by user agent"),
+    ],
+)
+def test_title_goes_by_what_became_of_those_below(
+    name: str | None, title: str, *, is_refused: bool
+) -> None:
+    """And not by the mode of whoever came last."""
+    refused = tuple(replace(each, is_refused=is_refused) for each in month().refused)
+    text = shown(ordinary(replace(month(name), modes=("enforce", "audit"), refused=refused)))
+    assert title in " ".join(text.split())
+    assert "1. bob  (person)" in text
+
+
+def test_accounts_that_never_came_are_named() -> None:
+    """A few, and how many there are."""
+    names = tuple(f"user{number}" for number in range(30))
+    text = shown(ordinary(replace(month(), absent=names, absent_unlisted=7)))
+    told = " ".join(text.split())
+    assert "Accounts that never came user0, user1, user2, user3, user4, … (37)" in told
+    assert "never came" not in shown(ordinary(replace(month(), absent=())))
+
+
+def test_callers_that_are_not_listed_are_counted() -> None:
+    """Of an exemption, and of a certificate that expires."""
+    first = month()
+    names = tuple(f"u{number}" for number in range(10))
+    cut = replace(
+        first,
+        expiring=(replace(first.expiring[0], callers=names, unlisted=90),),
+        exemptions=(replace(first.exemptions[0], callers=names, unlisted=190),),
+    )
+    told = "".join(shown(ordinary(cut)).split())
+    assert "…(100)" in told
+    assert "…(200)" in told
+
+
+@pytest.mark.parametrize(
+    ("completeness", "told"),
+    [
+        (Completeness(1, 1, 0, 0), "Read 1 line of 1 file."),
+        (Completeness(1, 2, 1, 0), "Read 2 lines of 1 file. 1 could not be read and is not in"),
+    ],
+)
+def test_one_is_one(completeness: Completeness, told: str) -> None:
+    assert told in shown(replace(empty(), completeness=completeness))
 
 
 def test_what_could_not_be_read_is_told() -> None:
@@ -114,14 +197,14 @@ def test_csv_has_every_row(tmp_path: Path) -> None:
     assert [row["caller"] for row in rows] == [each.caller.name for each in refused]
     assert [row["request_id"] for row in rows] == [each.request_id or "" for each in refused]
     for table in (*TABLES, "what_if"):
-        text = (tmp_path / "new" / "directory" / f"{table}.csv").read_text()
+        text = (tmp_path / "new" / "directory" / f"{table}.csv").read_text("utf-8-sig")
         assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1, table
 
 
 @pytest.mark.parametrize(
     "text",
-    ["=1+1", "+1", "-1", "@x", "\t=1", " =1", "|x", "%x", "\uff1d1", *HOSTILE],
-    ids=range(9 + len(HOSTILE)),
+    ["x;=1", 'x; "=1"', "=1+1", "+1", "-1", "@x", "\t=1", " =1", "|x", "%x", "\uff1d1", *HOSTILE],
+    ids=range(11 + len(HOSTILE)),
 )
 def test_csv_holds_no_formula_and_no_second_line(text: str) -> None:
     """A spreadsheet shows what a client calls itself, and computes nothing."""
@@ -136,6 +219,47 @@ def test_csv_holds_no_formula_and_no_second_line(text: str) -> None:
     assert len(changes) == len(Change)
     of_changes = [each[of] for each in changes for of in ("caller", "detail", "request_ids")]
     for cell in (row["caller"], row["user_agent"], *of_changes):
-        assert not cell.lstrip().startswith(tuple("=+-@|%\uff1d"))
+        for part in cell.split(";"):
+            assert not part.lstrip(' "').startswith(tuple("=+-@|%\uff1d"))
         assert cell.isprintable()
     assert told.count("\n") == 2
+
+
+def test_cells_with_several_names_can_be_parted() -> None:
+    """Names have blanks and commas."""
+    first = month()
+    one = replace(first.expiring[0], callers=("CN=a b, O=c", "d"))
+    report = ordinary(replace(first, expiring=(one,)))
+    (row,) = csv.DictReader(io.StringIO(as_csv(report, "expiring")))
+    assert row["callers"].split(" | ") == ["CN=a b, O=c", "d"]
+
+
+def test_a_formula_stays_text_where_cells_are_parted_at_semicolons() -> None:
+    """As by a spreadsheet of a country where a comma is in numbers."""
+    first = month()
+    evil = replace(first.refused[0], user_agent="x;=cmd|'/C calc'!A0;", detail='x;"=1+1"')
+    told = as_csv(ordinary(replace(first, refused=(evil,))))
+    cells = [cell for row in csv.reader(io.StringIO(told), delimiter=";") for cell in row]
+    assert not [cell for cell in cells if cell.lstrip(' "')[:1] in "=+-@|%" and cell]
+    assert "'=cmd|'/C calc'!A0" in cells
+
+
+def test_what_a_table_leaves_out_stands_in_it() -> None:
+    """Of callers by a number beside each; of a subscription in its row."""
+    report = ordinary(replace(month(), unlisted=20_000, absent=("eve", "zoe"), absent_unlisted=3))
+    for row in csv.DictReader(io.StringIO(as_csv(report))):
+        assert row["unlisted"] == "20000"
+        assert row["is_refused"] == "False"
+    (row,) = csv.DictReader(io.StringIO(as_csv(report, "subscriptions")))
+    assert (row["unlisted"], row["absent"]) == ("20000", "5")
+    rows = [*csv.DictReader(io.StringIO(as_csv(report, "absent")))]
+    assert [(row["login"], row["unlisted"]) for row in rows] == [("eve", "3"), ("zoe", "3")]
+    (row,) = csv.DictReader(io.StringIO(as_csv(ordinary(), "subscriptions")))
+    assert row["absent"] == ""
+
+
+def test_spreadsheets_are_told_that_files_are_utf8(tmp_path: Path) -> None:
+    """By a mark at the begin (BOM); what goes into a pipe has none."""
+    write_csv(many(), None, tmp_path)
+    assert all(path.read_bytes().startswith(b"\xef\xbb\xbf") for path in tmp_path.iterdir())
+    assert not as_csv(many()).startswith("\ufeff")

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 
 from extauthz.findings import Reason
 from extauthz.remedies import REMEDIES
-from extauthz.report.model import Completeness, Readiness, Report
+from extauthz.report.model import PARTLY, Completeness, Readiness, Report, SubscriptionReport
 from extauthz.report.page import MAX_ROWS, MAX_SUBSCRIPTIONS, page
 from tests.browser.chromium import PHONE, running_chromium, visit
 from tests.report.example_reports import (
@@ -226,8 +226,100 @@ def test_several_subscriptions_begin_with_an_overview_those_with_work_first() ->
 def test_readiness_is_told_in_words_and_a_sign(
     modes: tuple[str, ...], readiness: Readiness, told: str
 ) -> None:
-    report = ordinary(replace(month(), modes=modes, readiness=readiness))
+    of = replace(month(), modes=modes, readiness=readiness, refused=())
+    report = ordinary(replace(of, checks=0) if modes == ("off",) else of)
     assert told in read(page(report)).text
+
+
+@pytest.mark.parametrize(
+    ("modes", "readiness", "told"),
+    [
+        (PARTLY, Readiness.READY, "✔ Ready to be enforced for everybody"),
+        (PARTLY, Readiness.NOT_READY, "✘ Not ready to be enforced for everybody"),
+        ("audit", Readiness.NO_DATA, "? Too little data: nothing can be said yet"),
+    ],
+)
+def test_partly_enforced_and_too_short_are_told(
+    modes: str, readiness: Readiness, told: str
+) -> None:
+    report = ordinary(replace(month(), modes=(modes,), readiness=readiness))
+    assert told in read(page(report)).text
+
+
+def fated(name: str | None, is_refused: int, would_be: int) -> SubscriptionReport:
+    """A subscription so many of whose callers are refused, or would be."""
+    callers = [refused(f"user{n}", is_refused=n < is_refused) for n in range(is_refused + would_be)]
+    return replace(month(name), refused=tuple(callers), unlisted=0)
+
+
+def test_who_is_refused_is_told_from_who_would_be() -> None:
+    """By what became of each, and not by who came last."""
+    refused_all = read(page(ordinary(fated("a", 2, 0)))).text
+    assert "Who is refused What counts" in refused_all
+    assert "of whom 2 are refused" in refused_all
+    would = read(page(ordinary(fated("a", 0, 1)))).text
+    assert "Who would be refused What counts" in would
+    assert "Let pass so far" not in would
+    both = read(page(ordinary(fated("a", 1, 1)))).text
+    assert "Who is refused, and who would be What counts" in both
+    assert "of whom 2 are or would be refused" in both
+    assert "Person, with a browser Refused" in both
+    assert "Person, with a browser Let pass so far" in both
+    nobodys_hosts = read(page(ordinary(fated(None, 1, 0)))).text
+    assert "Refused in every mode" in nobodys_hosts
+    assert "Who is refused What counts" in nobodys_hosts
+    assert "would be refused What" not in nobodys_hosts
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "told"),
+    [
+        ([fated("a", 1, 0), fated("b", 0, 1)], "without a name are or would be refused."),
+        ([fated("a", 1, 0), fated("b", 1, 0)], "without a name are refused."),
+        ([fated("a", 0, 1), fated("b", 0, 1)], "without a name would be refused."),
+    ],
+    ids=["some", "all", "none"],
+)
+def test_overview_counts_nobody_as_to_be_refused_who_is(
+    subscriptions: list[SubscriptionReport], told: str
+) -> None:
+    assert told in read(page(ordinary(*subscriptions))).text
+
+
+def test_accounts_that_never_came_are_listed() -> None:
+    """Where it is known which accounts there are."""
+    names = tuple(f"user{number}" for number in range(MAX_ROWS + 20))
+    text = read(page(ordinary(replace(month(), absent=names)))).text
+    assert f"by login: the first {MAX_ROWS} of {MAX_ROWS + 20} (the report as JSON has all)" in text
+    assert "user0 user1 user2" in text
+    none = read(page(ordinary(replace(month(), absent=())))).text
+    assert "Accounts that never came None: every account of the policy came." in none
+    assert "Accounts that never came" not in read(page(ordinary())).text
+
+
+def test_table_that_is_cut_in_every_format_says_so() -> None:
+    """How many there are, and how many of them JSON has."""
+    callers = tuple(refused(f"caller-{number}") for number in range(150))
+    cut = replace(month(), refused=callers, unlisted=20_000)
+    text = read(page(ordinary(cut))).text
+    assert "the first 100 of 20,150 (the report as JSON has the first 150)" in text
+    few = replace(month(), refused=callers[:3], unlisted=7)
+    assert (
+        "the first 3 of 10 (the report as JSON has the first 3)" in read(page(ordinary(few))).text
+    )
+
+
+def test_callers_that_are_not_listed_are_counted() -> None:
+    """Of an exemption, and of a certificate that expires."""
+    first = month()
+    cut = replace(
+        first,
+        expiring=(replace(first.expiring[0], unlisted=90),),
+        exemptions=(replace(first.exemptions[0], unlisted=1_900),),
+    )
+    text = read(page(ordinary(cut))).text
+    assert "frank and 90 more" in text
+    assert "nagios and 1,900 more" in text
 
 
 def test_without_a_period_it_is_that_of_the_records() -> None:
@@ -260,7 +352,7 @@ def test_only_all_are_a_hundred_percent_and_only_none_are_nothing(
 
 def test_long_tables_are_cut_and_say_how_long_they_are() -> None:
     callers = tuple(refused(f"caller-{number}") for number in range(MAX_ROWS + 1_150))
-    text = read(page(ordinary(replace(month(), refused=callers)))).text
+    text = read(page(ordinary(replace(month(), refused=callers, unlisted=0)))).text
     assert f"the first {MAX_ROWS} of 1,250 (the report as JSON has all)" in text
     assert f"caller-{MAX_ROWS - 1} " in text
     assert f"caller-{MAX_ROWS} " not in text

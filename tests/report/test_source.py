@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from extauthz.records.line import CheckRecord, NotALineError, parse
 from extauthz.report.files import MAX_LINE, UnreadableFileError, found
-from extauthz.report.source import LineKind, Selection, Source, opened
+from extauthz.report.source import MAX_DROPPED, LineKind, Selection, Source, opened
 from tests.report.records import check, line
 
 GOOD = line(check())
@@ -55,6 +55,32 @@ HOSTILE = {
     "a time that no calendar has": line(check(time="290000-01-01T00:00:00Z")),
     "a time without an end": line(check(time="infinity")),
     "a record of another kind": line(check(record="poem")),
+    "a time without a zone": line(check(time="2026-11-01T10:00:00")),
+    "a day": line(check(time="2026-11-01")),
+    "a time with the name of a zone": line(check(time="2026-11-01T10:00:00 Europe/Berlin")),
+    "a time with half an offset": line(check(time="2026-11-01T10:00:00+05")),
+    "a time with an offset that nobody has": line(check(time="2026-11-01T10:00:00+25:00")),
+    "a time that its offset moves out of the calendar": line(
+        check(time="9999-12-31T23:59:59-05:00")
+    ),
+    "the hour 24": line(check(time="2026-11-01T24:00:00Z")),
+    "a time between spaces": line(check(time=" 2026-11-01T10:00:00Z ")),
+    "a gap that nobody could have lost": line(
+        {
+            "schema": 1,
+            "record": "gap",
+            "time": "2026-11-01T00:00:00Z",
+            "dropped": MAX_DROPPED + 1,
+        }
+    ),
+    "a gap that is as large as numbers get": line(
+        {
+            "schema": 1,
+            "record": "gap",
+            "time": "2026-11-01T00:00:00Z",
+            "dropped": 2**63 - 1,
+        }
+    ),
     "a gap of nothing": b'{"schema":1,"record":"gap","time":"2026-11-01T00:00:00Z","dropped":0}',
 }
 
@@ -89,6 +115,30 @@ def test_first_of_two_keys_of_one_name_counts(tmp_path: Path) -> None:
     with opened([str(path)]) as source:
         relation = source.checks({"login": "VARCHAR"})
         assert source.rows(f"SELECT login FROM {relation}", "looking") == [("alice",)]
+
+
+TIMES = {
+    "2026-11-01T10:00:00Z": "2026-11-01T10:00:00",
+    "2026-11-01T10:00:00.123456Z": "2026-11-01T10:00:00.123456",
+    "2026-11-01T10:00Z": "2026-11-01T10:00:00",
+    "2026-11-01T10:00:00+05:30": "2026-11-01T04:30:00",
+    "2026-11-01T20:00:00.5-08:00": "2026-11-02T04:00:00.500000",
+    "2026-11-01 10:00:00+00:00": "2026-11-01T10:00:00",
+    "2026-11-01t10:00:00z": "2026-11-01T10:00:00",
+}
+
+
+@pytest.mark.parametrize("written", TIMES)
+def test_times_are_those_of_utc(written: str, tmp_path: Path) -> None:
+    """As `parse` reads them, by whatever clock they were written."""
+    path = tmp_path / "log"
+    octets = line(check(time=written))
+    path.write_bytes(octets)
+    with opened([str(path)]) as source:
+        rows = source.rows(f'SELECT "time" FROM {source.checks({})}', "looking")
+    assert rows == [(datetime.fromisoformat(TIMES[written]),)]
+    record = parse(octets)
+    assert record.time.astimezone(UTC).replace(tzinfo=None) == rows[0][0]
 
 
 def test_other_schema_is_told_apart(tmp_path: Path) -> None:

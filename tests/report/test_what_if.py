@@ -275,7 +275,50 @@ def test_says_it_in_a_sentence(tmp_path: Path) -> None:
     new = policy(tmp_path, text(signing_certificates="[renewed.pem]"))
     assert replayed(tmp_path, lines, new).verdict == (
         "3 of 4 checks would be refused that pass today, by 2 callers (1 at the last check);"
-        " 1 would pass that are refused today, by 1 caller"
+        " 1 would pass that is refused today, by 1 caller"
+    )
+
+
+def test_what_cannot_be_decided_anew_is_said_first(tmp_path: Path) -> None:
+    """That nothing would change is no answer where nobody knows."""
+    old, same = policy(tmp_path, text()), policy(tmp_path, text())
+    lost = _without_certificates(recorded(old, [alice(), alice(NO_CERTIFICATE)]))
+
+    def verdict(lines: Iterable[bytes], new: Policy = same) -> str:
+        return replayed(tmp_path, lines, new).verdict
+
+    assert verdict(lost[:1]) == "1 of 1 check cannot be decided anew"
+    assert verdict(lost[:1] * 2) == "2 of 2 checks cannot be decided anew"
+    assert verdict(lost) == (
+        "1 of 2 checks cannot be decided anew. Nothing would change for the rest"
+    )
+    audit = policy(tmp_path, text(mode="audit"))
+    assert verdict([*lost, lost[1]], audit) == (
+        "1 of 3 checks cannot be decided anew. Of the rest, none would be refused that passes"
+        " today; 2 would pass that are refused today, by 1 caller"
+    )
+    assert verdict(lost[1:]) == "nothing would change for 1 check"
+    assert verdict([]) == "nothing would change for 0 checks"
+
+
+def test_one_check_is_told_as_one(tmp_path: Path) -> None:
+    """Whatever becomes of it."""
+    strict, audit = text(), text(mode="audit")
+    exempt = text(mode="audit", exempt=EXEMPT)
+    none = "none of 1 check would be refused that passes today; "
+
+    def verdict(before: str, after: str) -> str:
+        lines = recorded(policy(tmp_path, before), [alice(NO_CERTIFICATE)])
+        return replayed(tmp_path, lines, policy(tmp_path, after)).verdict
+
+    assert verdict(audit, strict) == (
+        "1 of 1 check would be refused that passes today, by 1 caller;"
+        " 0 would pass that are refused today"
+    )
+    assert verdict(strict, audit) == f"{none}1 would pass that is refused today, by 1 caller"
+    assert verdict(audit, exempt) == (
+        f"{none}0 would pass that are refused today."
+        " 1 that is let pass would fail no more, by 1 caller"
     )
 
 
@@ -303,6 +346,20 @@ def test_who_was_mended_since_is_told_from_who_goes_on_so(tmp_path: Path) -> Non
     assert not only(result).goes_on
     [refused] = [total for total in result.totals if total.change is Change.REFUSED]
     assert (refused.callers, refused.going_on) == (1, 0)
+
+
+def test_who_makes_up_a_name_is_nobody_here_too(tmp_path: Path) -> None:
+    """As in the report itself: see `callers`."""
+    nobody, known = Login("nobody", "basic"), Login("alice", "basic")
+    checks = [
+        Asked(Facts("acme.example.com", (login,), peer))
+        for login, peer in ((nobody, STRANGER), (nobody, BOB), (known, OF_RENEWED))
+    ]
+    result = replayed(
+        tmp_path, recorded(policy(tmp_path, text(mode="audit")), checks), policy(tmp_path, text())
+    )
+    callers = sorted((each.caller.name, each.caller.is_known) for each in result.changes)
+    assert callers == [("alice", True), ("nobody", False), ("nobody", True)]
 
 
 # What cannot be known.
@@ -436,7 +493,7 @@ def test_a_login_that_could_not_be_read_still_cannot(tmp_path: Path) -> None:
     lines = [*recorded(policy(tmp_path, text()), [asked])]
     result = replayed(tmp_path, lines, policy(tmp_path, text(require="{key_types: [p-384]}")))
     assert set(only(result).after) == {Reason.LOGIN_MALFORMED, Reason.REQUIREMENT_NOT_MET}
-    assert any("could not be read" in note for note in result.notes)
+    assert any("1 check has a login that could not be read" in note for note in result.notes)
     result = replayed(tmp_path, lines, policy(tmp_path, text(login="[client_certificate]")))
     assert changed(result) == {Change.ADMITTED: 1}
 
@@ -517,11 +574,19 @@ def test_accounts_in_a_file_are_asked(tmp_path: Path) -> None:
 def test_a_host_that_was_nobodys_had_no_login_read(tmp_path: Path) -> None:
     """Which the notes say, since the check is decided by its certificate alone."""
     asked = Asked(Facts("new.example.com", (Login("bob", "basic"),), ALICE))
-    lines = recorded(policy(tmp_path, text()), [asked])
+    lines = [*recorded(policy(tmp_path, text()), [asked])]
     result = replayed(tmp_path, lines, policy(tmp_path, text(hosts="[new.example.com]")))
     assert changed(result) == {Change.ADMITTED: 1}
     assert only(result).recorded_subscription is None
-    assert any("no login was read" in note for note in result.notes)
+    assert (
+        "1 check was of a host that was nobody's: no login was read, so it is decided by the"
+        " certificate alone."
+    ) in result.notes
+    result = replayed(tmp_path, lines * 2, policy(tmp_path, text(hosts="[new.example.com]")))
+    assert (
+        "2 checks were of hosts that were nobody's: no login was read, so they are decided by the"
+        " certificate alone."
+    ) in result.notes
 
 
 def test_only_selected_checks_are_decided_anew(tmp_path: Path) -> None:
@@ -723,7 +788,7 @@ def test_the_terminal_answers_who_breaks_and_what_mends_it(tmp_path: Path) -> No
     for expected in (
         "What if another policy were in force?",
         "Policy: new.yaml",
-        "1 of 1 check would be refused that pass",
+        "1 of 1 check would be refused that passes",
         "Pass today, and would be refused: 1 check, 1 caller",
         "certificate_missing",
         "Install the user's certificate",
@@ -748,6 +813,16 @@ def test_a_request_id_is_harmless_in_the_command_that_is_to_be_copied(tmp_path: 
     evil = [line.replace(b'"id-0"', b'"x; reboot"') for line in lines]
     printed = shown(replayed(tmp_path, evil, policy(tmp_path, text())))
     assert "extauthz explain 'x; reboot' --log FILE" in printed
+
+
+def test_the_command_to_be_copied_names_the_log(tmp_path: Path) -> None:
+    """And only what is more than one is told in the plural."""
+    lines = recorded(policy(tmp_path, text(mode="audit")), [alice(NO_CERTIFICATE)])
+    result = replace(replayed(tmp_path, lines, policy(tmp_path, text())), left_out=1)
+    out = io.StringIO()
+    show(result, console(out), ["/var/log/ext authz"])
+    assert "extauthz explain id-0 --log '/var/log/ext authz'" in out.getvalue()
+    assert "Changes of 1 more check are counted, not listed." in out.getvalue()
 
 
 def test_long_sentences_are_shown_whole(tmp_path: Path) -> None:

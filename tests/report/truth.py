@@ -4,11 +4,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from extauthz.accounts import Accounts
 from extauthz.findings import Reason
 from extauthz.policy import Mode, Policy
 from extauthz.records.user_agent import CallerKind
 from extauthz.remedies import REMEDIES
 from extauthz.report.model import (
+    PARTLY,
     Caller,
     ExemptionUse,
     Expiring,
@@ -42,6 +44,8 @@ def _subscription(
     passed = [event for event in checks if not event.decision.findings]
     exempt = [event for event in checks if event.decision.exemption is not None]
     broken = [(actor, came) for actor, came in _ways(checks) if came[-1].decision.findings]
+    refused = [actor for actor, came in broken if not came[-1].decision.allowed]
+    away = _absent(name, checks, policy)
     tally = Tally(
         name=name,
         checks=len(checks),
@@ -50,15 +54,20 @@ def _subscription(
         unchecked=len(events) - len(checks),
         first_seen=events[0].time if events else None,
         last_seen=events[-1].time if events else None,
-        modes=_modes(events),
+        lasted=checks[-1].time - checks[0].time if checks else timedelta(),
+        modes=_modes(events, checks),
         people=_count(_actors(checks), CallerKind.PERSON),
         integrations=_count(_actors(checks), CallerKind.INTEGRATION),
         unnamed=sum(not actor.is_known for actor in _actors(checks)),
         breaking_people=_count((actor for actor, _ in broken), CallerKind.PERSON),
         breaking_integrations=_count((actor for actor, _ in broken), CallerKind.INTEGRATION),
         breaking_unnamed=sum(not actor.is_known for actor, _ in broken),
+        refused_people=_count(refused, CallerKind.PERSON),
+        refused_integrations=_count(refused, CallerKind.INTEGRATION),
+        refused_unnamed=sum(not actor.is_known for actor in refused),
         breaking_regulars=sum(_is_regular(actor, came) for actor, came in broken),
         breaking_ways=len(broken),
+        absent=len(away or ()),
     )
     return SubscriptionReport(
         name=name,
@@ -83,6 +92,7 @@ def _subscription(
         unchecked=tally.unchecked,
         unnamed=tally.unnamed,
         breaking_unnamed=tally.breaking_unnamed,
+        absent=away,
     )
 
 
@@ -108,9 +118,32 @@ def _is_regular(actor: Actor, came: Sequence[Event]) -> bool:
     return not actor.is_known and let_pass and lasted >= timedelta(hours=1)
 
 
-def _modes(events: Iterable[Event]) -> tuple[str, ...]:
-    last = {event.decision.mode: event.time for event in events if event.decision.mode}
-    return tuple(sorted(last, key=lambda mode: last[mode]))
+def _modes(events: Iterable[Event], checks: Iterable[Event]) -> tuple[str, ...]:
+    last = {
+        event.decision.subscription.mode: event.time
+        for event in events
+        if event.decision.subscription
+    }
+    is_partly = any(_is_left_out(came[-1]) for _, came in _ways(checks))
+    return tuple(
+        PARTLY if is_partly and mode is Mode.ENFORCE else mode
+        for mode in sorted(last, key=lambda mode: last[mode])
+    )
+
+
+def _is_left_out(event: Event) -> bool:
+    subscription, mode = event.decision.subscription, event.decision.mode
+    return subscription is not None and (subscription.mode, mode) == (Mode.ENFORCE, Mode.AUDIT)
+
+
+def _absent(name: Name, checks: Sequence[Event], policy: Policy) -> tuple[str, ...] | None:
+    """Whose account never came, by who it was that came."""
+    if name is None or not checks:
+        return None
+    accounts = policy.subscriptions[name].accounts
+    assert isinstance(accounts, Accounts)
+    came = {event.actor.name for event in checks}
+    return tuple(sorted(each.login for each in accounts if each.login not in came))
 
 
 def _failed(events: Iterable[Event]) -> list[Event]:
@@ -169,6 +202,7 @@ def _refused(actor: Actor, came: Sequence[Event]) -> Refused:
         user_agent=failed[-1].agent,
         clients=tuple(sorted(addresses, key=lambda each: (-addresses[each], each))[:5]),
         request_id=failed[-1].request_id,
+        is_refused=not came[-1].decision.allowed,
     )
 
 

@@ -137,13 +137,36 @@ def test_labels_of_the_time_axis_do_not_overlap(count: int, label: str) -> None:
     assert 1 <= len(axis) <= 45
     spans = []
     for text in axis:
-        # A letter of the phone's 26 units is 15 wide; Chinese ones take two.
-        room = sum(30 if char in "日本" else 15 for char in text.text or "")
+        # A letter of the phone's 30 units is 18 wide; Chinese ones take two.
+        room = sum(36 if char in "日本" else 18 for char in text.text or "")
         x = float(text.get("x", 0))
         spans.append((x - room / 2, x + room / 2) if text.get("text-anchor") else (x, x + room))
     assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
     assert spans[-1][1] <= width
     assert spans[0][0] >= 0
+
+
+@pytest.mark.parametrize("shape", ["columns", "bars"])
+def test_letters_are_large_enough_on_a_phone(shape: str) -> None:
+    """12 pixels, where 360 of them leave 328 between the margins."""
+    chart = columns("", ["a"], []) if shape == "columns" else bars("", [], Kind.FAILED)
+    _everywhere, _media, phone = STYLE.partition("(max-width:")
+    units = re.search(rf"\.chart\.{shape} text {{ font-size: (\d+)px; }}", phone)
+    assert units is not None
+    assert int(units[1]) * 328 / size(parsed(chart))[0] >= 12
+
+
+def test_a_label_of_a_bar_that_is_long_has_two_lines() -> None:
+    """So that what failed can be read in the letters of a phone, too."""
+    meaning = "The certificate lacks the name that the subscription goes by"
+    chart = parsed(bars("", [(meaning, 7), ("short", 5), ("x" * 500, 3)], Kind.FAILED))
+    lines = [t.text or "" for group in chart.iter(f"{SVG}g") for t in group.iter(f"{SVG}text")]
+    assert [line for line in lines if not line.isdigit()] == [
+        "The certificate lacks the name that the", "subscription goes by", "short",
+        "x" * 44 + "…",
+    ]  # fmt: skip
+    baselines = [float(t.get("y", 0)) for t in chart.iter(f"{SVG}text") if t.get("text-anchor")]
+    assert baselines[1] - baselines[0] > baselines[2] - baselines[1]
 
 
 def test_each_chart_of_a_page_has_identifiers_of_its_own() -> None:

@@ -13,7 +13,7 @@ from extauthz.accounts import Account, Accounts
 from extauthz.certificate import PeerCertificate
 from extauthz.demo.authority import Credential, Validity, authority, name, user
 from extauthz.email import EmailAddress
-from extauthz.exemption import Exemption
+from extauthz.exemption import Exemption, RequiredFor
 from extauthz.explanation import Explanation, Outcome, Step, explain, rehearsed
 from extauthz.findings import Finding, Reason
 from extauthz.login import Login
@@ -47,6 +47,7 @@ ACME = Subscription(
         if (address := EmailAddress.parse(text)) is not None
     ),
 )
+IS_OUT = "`certificate_required_for` leaves this user out"
 EXEMPT = Exemption("build", "a build server", NOW + timedelta(days=9), logins=frozenset({"ci"}))
 NOBODY_SAYS = Revocation(crls=(CrlSource("/nowhere/acme.crl"),))
 P, F, T, N = Outcome.PASSED, Outcome.FAILED, Outcome.TOLERATED, Outcome.NOT_MADE
@@ -151,18 +152,41 @@ def test_what_was_compared_stands_beside_each_check() -> None:
         (ACME, "eve", "Refused: no certificate was presented; there is no such account."),
         (replace(ACME, mode=Mode.AUDIT), "alice",
          "The request passes, because its mode is `audit`. In `enforce` it would be refused: no"),
+        (replace(ACME, required_for=RequiredFor(frozenset({"bob"}))), "alice",
+         f"The request passes, because {IS_OUT}. If a certificate were demanded, it"),
+        (replace(ACME, required_for=RequiredFor(frozenset({"alice"}))), "alice", "Refused: no"),
         (replace(ACME, mode=Mode.OFF), "alice", "The request passes: `mode: off`"),
         (replace(ACME, exemptions=(EXEMPT,)), "ci", "The request passes by the exemption 'build'"),
         (replace(ACME, hosts=("acme.example.org",)), "alice",
          "Refused: the host belongs to no subscription. The client gets 403"),
     ],
-    ids=["refused", "for two reasons", "audit", "off", "exempt", "the host is nobody's"],
+    ids=[
+        "refused", "for two reasons", "audit", "left out", "not left out", "off", "exempt",
+        "the host is nobody's",
+    ],
 )  # fmt: skip
 def test_verdict_is_one_sentence_for_whoever_asks(
     subscription: Subscription, login: str, verdict: str
 ) -> None:
     """What was found, and what the client gets."""
     assert explain(recorded(subscription, None, login)).verdict.startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("subscription", "line"),
+    [
+        (ACME, "mode enforce: whoever fails a check is refused"),
+        (replace(ACME, mode=Mode.AUDIT),
+         "mode audit: what is found is recorded, and everybody passes"),
+        (replace(ACME, required_for=RequiredFor(frozenset({"bob"}))),
+         f"mode enforce, but {IS_OUT}: what is found is recorded, and the request passes"),
+    ],
+    ids=["enforce", "audit", "left out"],
+)  # fmt: skip
+def test_mode_is_the_subscriptions_own(subscription: Subscription, line: str) -> None:
+    """Who is left out is not told that the subscription is in audit."""
+    *_, conclusion = explain(recorded(subscription, None)).steps
+    assert conclusion.compared[0] == line
 
 
 def test_what_a_log_hides_is_said_to_be_hidden() -> None:
@@ -201,6 +225,7 @@ RECORDS = st.fixed_dictionaries({
     "policy_generation": st.integers(0, 9), "duration_us": st.integers(0, 9),
     "redacted": st.lists(st.sampled_from(["email", "login", "client"]), max_size=3),
     "subscription": SOME, "mode": st.none() | st.sampled_from([mode.value for mode in Mode]),
+    "subscription_mode": st.none() | st.sampled_from([mode.value for mode in Mode]),
     "decision": st.sampled_from(["allow", "deny"]), "allowed": st.booleans(),
     "reasons": REASONS, "details": st.lists(SOME, max_size=5),
     "tolerated": REASONS, "tolerated_details": st.lists(SOME, max_size=5),

@@ -20,7 +20,7 @@ from extauthz.certificate import PeerCertificate
 from extauthz.check import CheckRequest
 from extauthz.decision import undecided
 from extauthz.demo.authority import Credential, Extension, Validity, authority, name, new_key
-from extauthz.exemption import Exemption
+from extauthz.exemption import Exemption, RequiredFor
 from extauthz.findings import Finding, Reason
 from extauthz.identity import IdentityKind, parse
 from extauthz.login import Login, claimed
@@ -301,6 +301,36 @@ def test_every_record_has_the_shape_that_is_promised(which: str, redaction: Reda
     assert set(record.reasons) == reasons
     assert len(record.details) == len(record.reasons)
     assert record.redacted == sorted(redaction.fields)
+
+
+@pytest.mark.parametrize(
+    ("mode", "required", "held", "is_left_out"),
+    [
+        (Mode.ENFORCE, None, "enforce", False),
+        (Mode.ENFORCE, ALICE.login, "enforce", False),
+        (Mode.ENFORCE, "gavin", "audit", True),
+        (Mode.AUDIT, "gavin", "audit", False),
+        (Mode.OFF, "gavin", "off", False),
+    ],
+)
+def test_user_who_is_left_out_is_told_from_a_subscription_in_audit(
+    mode: Mode, required: str | None, held: str, *, is_left_out: bool
+) -> None:
+    """The record has both modes: the one that held for the user, and the subscription's own."""
+    of = None if required is None else RequiredFor(frozenset({required}))
+    made = case(ALICE, peer=NO_CERTIFICATE, mode=mode, required_for=of)
+    record = record_of(line_of(ALICE, made, PLAIN))
+
+    assert (record.subscription_mode, record.mode) == (mode, held)
+    assert record.is_left_out is is_left_out
+
+
+def test_record_without_the_subscriptions_mode_is_read() -> None:
+    """The member was added to schema 1."""
+    members = json.loads(line_of(ALICE, case(ALICE), PLAIN))
+    del members["subscription_mode"]
+    VALIDATOR.validate(members)
+    assert not record_of(json.dumps(members).encode()).is_left_out
 
 
 def test_cases_have_every_reason_that_says_something_of_a_person() -> None:

@@ -5,10 +5,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from extauthz.cli.policies import policy_of
 from extauthz.envoyconfig.needs import needs_of
 from extauthz.envoyconfig.weave import UnusableError, Woven, weave
 from extauthz.files import FileProblemError, read_text
-from extauthz.policyfile.loader import load
 from extauthz.quoting import printable
 
 __all__ = ["add_to", "run"]
@@ -29,7 +29,7 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--check",
         action="store_true",
         help="print what the configuration lacks instead, and exit with status 1 if that is"
-        " anything; what the logs could say besides is a hint",
+        " anything; what would be better besides is a hint",
     )
     command.add_argument(
         "config", type=Path, metavar="CONFIG", help="Envoy's configuration, YAML or JSON"
@@ -38,14 +38,12 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def run(options: argparse.Namespace) -> int:
-    loaded = load(options.policy, datetime.now(UTC))
-    if loaded.policy is None:
-        for problem in loaded.problems:
-            print(problem, file=sys.stderr)
+    policy = policy_of(options.policy, datetime.now(UTC))
+    if policy is None:
         return 1
     try:
         text = read_text(options.config, MAX_CONFIG_OCTETS)
-        woven = weave(text, needs_of(loaded.policy))
+        woven = weave(text, needs_of(policy))
     except FileProblemError as error:
         print(printable(f"{options.config}: {error}; {error.remedy}"), file=sys.stderr)
         return 1

@@ -4,14 +4,16 @@ Without it everything works; so what is missing is a hint, and stands in no file
 is for the log alone reaches a client is more than that: then it has to be mended first.
 """
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from extauthz.envoyconfig.header_lists import matches, may_match, patterns
 from extauthz.envoyconfig.needs import ACCESS_LOG_HEADER, LOGGED_HEADERS
-from extauthz.envoyconfig.tree import Mapping, listed, mapping
+from extauthz.envoyconfig.tree import Mapping, Node, listed, mapping, mappings, named
 
-__all__ = ["hints", "leaks"]
+__all__ = ["addresses", "hints", "leaks"]
 
 _OF_USE: Final = {
     "user-agent": "which program a request came from",
@@ -25,6 +27,17 @@ _TO_OTHERS: Final = (
     "allowed_upstream_headers_to_append",
 )
 _METADATA: Final = "dynamic_metadata_from_headers"
+
+_ADDRESS: Final = re.compile(
+    r"""%(?: DOWNSTREAM_(?:DIRECT_)?REMOTE_ADDRESS [^%]*
+        | REQ[A-Z_]* \( [^%)]*
+          (?:FORWARDED(?:-FOR)?|EXTERNAL-ADDRESS|REAL-IP|CLIENT-IP|CONNECTING-IP) \b(?!-) [^%]*
+        | CEL\( [^%]* (?:SOURCE\.ADDRESS|X-FORWARDED-FOR) [^%]*
+        )%""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_WITH_DEFAULT: Final = ("FileAccessLog", "StdoutAccessLog", "StderrAccessLog")
+_FORMATS: Final = frozenset({"format", "json_format", "typed_json_format", "log_format"})
 
 
 def leaks(authorizer: Mapping) -> Iterator[str]:
@@ -65,3 +78,29 @@ def hints(authorizer: Mapping) -> Iterator[str]:
 def _asks_for_decision(service: Mapping) -> bool:
     added = listed(mapping(service, "authorization_request"), "headers_to_add")
     return any(str(entry.get("key")).lower() == ACCESS_LOG_HEADER for entry in added)
+
+
+def addresses(root: Node, manager: Mapping) -> Iterator[str]:
+    """Where an access log of a connection manager, or of its listener, has clients' addresses."""
+    entries = listed(manager, "access_log")
+    for extension in listed(manager, "http_filters"):
+        entries += listed(mapping(extension, "typed_config"), "upstream_log")
+    for listener in mappings(root):
+        is_listener = not listener.keys().isdisjoint({"filter_chains", "default_filter_chain"})
+        if is_listener and any(each is manager for each in mappings(listener)):
+            entries += listed(listener, "access_log")
+    if found := dict.fromkeys(_addresses_in(entries)):
+        yield (
+            f"the access log has the addresses of clients ({', '.join(found)}), which the policy"
+            " hides in the decision log: whoever reads both finds them by the request id"
+        )
+
+
+def _addresses_in(entries: Iterable[Mapping]) -> Iterator[str]:
+    for entry in entries:
+        config = mapping(entry, "typed_config")
+        if str(config.get("@type")).endswith("GrpcAccessLogConfig"):
+            yield "all of gRPC's records"
+        elif any(named(config, kind) for kind in _WITH_DEFAULT) and _FORMATS.isdisjoint(config):
+            yield "X-Forwarded-For in the default format"
+        yield from _ADDRESS.findall(json.dumps(entry, default=str))

@@ -11,6 +11,7 @@ from typing import Final
 
 from extauthz.login import Bearer, Form, HeaderField, JsonBody, Jwt
 from extauthz.policy import Policy
+from extauthz.redaction import Redacted
 
 __all__ = [
     "ACCESS_LOG_HEADER",
@@ -115,6 +116,8 @@ class Needs:
     """Where extauthz has to see the body, as the policy has it."""
     has_sessions: bool = False
     """Whether extauthz has to see cookies."""
+    hides_clients: bool = False
+    """Whether no log is to have the addresses of clients. Nothing depends on it: it is a hint."""
 
 
 NOTHING = Needs()
@@ -139,6 +142,7 @@ def needs_of(policy: Policy) -> Needs:
         tuple(sorted(payload_fields)),
         tuple(sorted(body_paths)),
         any(subscription.session is not None for subscription in subscriptions),
+        policy.redaction is not None and Redacted.CLIENT in policy.redaction.fields,
     )
 
 

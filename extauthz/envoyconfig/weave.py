@@ -7,7 +7,7 @@ goes, where it can be told from what a person wrote.
 
 Nothing that lets a request pass is written here, and nothing that a person has to think about is
 guessed: that is told, and then the configuration stays as it is. What only logs are the poorer for
-is a hint: no policy needs it.
+is a hint, for no policy needs it; so is what may be meant as it is.
 """
 
 import copy
@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from extauthz.envoyconfig import virtual_hosts
 from extauthz.envoyconfig.header_lists import matches, patterns
-from extauthz.envoyconfig.logs import hints, leaks
+from extauthz.envoyconfig.logs import addresses, hints, leaks
 from extauthz.envoyconfig.needs import BODY_LIMIT_HEADER, PATH_PREFIX, Needs
 from extauthz.envoyconfig.routes import (
     LOGIN_ROUTE,
@@ -75,13 +76,16 @@ class Woven:
     by_hand: tuple[str, ...]
     """What a person has to do first; a line each."""
     hints: tuple[str, ...] = ()
-    """What the logs could say besides; a line each."""
+    """What the logs could say besides, or say too much, and what else is worth a thought; a line
+    each."""
 
 
 def weave(text: str, needs: Needs) -> Woven:
     """Work what is needed into a configuration (YAML or JSON). Raises UnusableError."""
     try:
         current = parsed(text)
+        if current is None:
+            raise UnusableError("is empty: no configuration stands in it")
         weaver = _Weaver(needs)
         wanted = weaver.woven(copy.deepcopy(current))
         if weaver.by_hand:
@@ -110,7 +114,9 @@ class _Weaver:
                 positions = [index for index, entry in enumerate(filters) if _asks_us(entry)]
                 for position in positions:
                     self._manager(manager, filters, position)
-                found = found or bool(positions)
+                if positions:
+                    found = True
+                    self._hint(root, manager)
         if not found:
             self.by_hand.append(
                 "no connection manager asks extauthz: add an ext_authz filter with an http_service"
@@ -118,8 +124,14 @@ class _Weaver:
             )
         return root
 
+    def _hint(self, root: Node, manager: Mapping) -> None:
+        """What is to be known of a connection manager, however it asks."""
+        lines = [*virtual_hosts.hints(manager)]
+        lines += addresses(root, manager) if self._needs.hides_clients else ()
+        self.hints += (f"{_named(manager)}: {line}" for line in lines)
+
     def _manager(self, manager: Mapping, filters: list[Mapping], position: int) -> None:
-        where = f"connection manager {quoted(str(manager.get('stat_prefix')))}"
+        where = _named(manager)
         self._sources(where, manager, filters[:position])
         self._mutation(where, manager)
         authorizer = mapping(filters[position], "typed_config")
@@ -238,6 +250,10 @@ class _Weaver:
             if wanted != routes:
                 self.missing.append(f"{place}: {_difference(routes, wanted, paths)}")
                 host["routes"] = wanted
+
+
+def _named(manager: Mapping) -> str:
+    return f"connection manager {quoted(str(manager.get('stat_prefix')))}"
 
 
 def _difference(routes: Iterable[Node], wanted: Iterable[Node], paths: tuple[str, ...]) -> str:

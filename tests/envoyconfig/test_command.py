@@ -72,6 +72,18 @@ def test_check(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed.err == ""
 
 
+def test_hints(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What may be meant so is said, and is no failure: here an address that the policy hides."""
+    policy.with_name("redact.key").write_text("0123456789abcdef" * 2)
+    hiding = POLICY + "decision_log: {redact: [client], key: {file: redact.key}}\n"
+    assert envoy(policy, hiding, "--check", TEMPLATE) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{TEMPLATE}: hint: connection manager 'https': the access log")
+    assert (printed.out.count("\n"), printed.err) == (1, "")
+    assert envoy(policy, hiding, TEMPLATE) == 0
+    assert capsys.readouterr() == (TEMPLATE.read_text(), printed.out)
+
+
 def test_by_hand(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What only a person can do is said, and no configuration is printed that lacks it."""
     assert envoy(policy, HEADER, TEMPLATE) == 1
@@ -82,7 +94,7 @@ def test_by_hand(policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no filter before ext_authz" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("config", ["a: [", "\0", None, "a: \x9b31m["], ids=repr)
+@pytest.mark.parametrize("config", ["a: [", "\0", None, "a: \x9b31m[", ""], ids=repr)
 def test_no_configuration(
     policy: Path, config: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,8 +102,11 @@ def test_no_configuration(
     path = policy.with_name("envoy.yaml")
     if config is not None:
         path.write_text(config)
+    assert envoy(policy, LOGIN, "--check", path) == 1
+    printed_by_check = capsys.readouterr()
     assert envoy(policy, LOGIN, path) == 1
     printed = capsys.readouterr()
+    assert printed_by_check == printed
     assert printed.out == ""
     assert printed.err.startswith(f"{path}: ")
     assert printed.err.count("\n") == 1

@@ -17,6 +17,7 @@ from extauthz.login import (
     LoginSource,
 )
 from extauthz.policy import Policy, Subscription
+from extauthz.redaction import Redacted, Redaction
 from extauthz.session import SessionPolicy
 from extauthz.trust import TrustAnchors
 
@@ -46,6 +47,17 @@ def test_a_session_needs_cookies() -> None:
     """Nobody else gets to see them."""
     policy = Policy([subscription("a", session=SessionPolicy("sid"))])
     assert needs_of(policy) == Needs(has_sessions=True)
+
+
+@pytest.mark.parametrize(("fields", "hides"), [
+    ({Redacted.CLIENT, Redacted.LOGIN}, True), ({Redacted.EMAIL, Redacted.LOGIN}, False),
+])  # fmt: skip
+def test_who_hides_clients_wants_their_addresses_nowhere(
+    fields: set[Redacted], *, hides: bool
+) -> None:
+    """Envoy has a log of its own."""
+    policy = Policy([subscription("a")], Redaction(frozenset(fields), b"0" * 32))
+    assert needs_of(policy) == Needs(hides_clients=hides)
 
 
 def test_needs_of_all_subscriptions_come_together() -> None:

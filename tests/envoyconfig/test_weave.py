@@ -148,7 +148,7 @@ class TestAll:
         assert result.count("extauthz-login") == 1
 
     @pytest.mark.parametrize("text", [
-        "", "{}", "- 1", TEXT.replace("path_prefix: /check", "path_prefix: /other"),
+        "{}", "- 1", TEXT.replace("path_prefix: /check", "path_prefix: /other"),
         TEXT.replace("path_prefix: /check", ""), TEXT.replace(".ExtAuthz\n", ".Other\n"),
     ])  # fmt: skip
     def test_nobody_is_asked(self, text: str) -> None:
@@ -158,7 +158,7 @@ class TestAll:
         assert ["no connection manager asks extauthz" in line for line in done.by_hand] == [True]
 
     @pytest.mark.parametrize(("text", "message"), [
-        ("a: [", "is not YAML"),
+        ("a: [", "is not YAML"), ("", "is empty"), ("# to be written\n---\n", "is empty"),
         (TEXT.replace("          http_filters:\n", "          http_filters: {}\n          x:\n"),
          "`http_filters` is not a list"),
         (TEXT.replace("- match: {prefix: /}", "- match: [prefix]"), "`match` is not a mapping"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.wire.envoy_process import PATIENCE
 from tests.wire.stack import (
     ALICE,
     GENERIC,
@@ -65,7 +66,7 @@ def test_hanging_authorizer_denies_in_time_and_recovers(stack: Stack) -> None:
     try:
         began = time.monotonic()
         assert refusal(stack) == ("403", GENERIC)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15
     finally:
         stack.extauthz.signal(signal.SIGCONT)
 
@@ -73,22 +74,22 @@ def test_hanging_authorizer_denies_in_time_and_recovers(stack: Stack) -> None:
 
 
 def test_policy_that_breaks_while_serving_changes_nothing(stack: Stack) -> None:
-    """The last good policy stays, and readiness says what is wrong with the new one."""
+    """The last good policy stays, and readiness says where the new one is wrong."""
     good = stack.policy.read_text()
     stack.policy.write_text(good + "    moode: off\n")
     try:
-        detail = ready(stack, successful=False)
-        assert "did you mean 'mode'?" in detail
+        assert f"{stack.policy}:" in ready(stack, successful=False)
+        assert "did you mean 'mode'?" in stack.extauthz.stderr.read_text()
         assert stack.ask(ALICE).status == 200
         assert stack.ask(None).status == 403
     finally:
         stack.policy.write_text(good)
-    assert "did you mean" not in ready(stack, successful=True)
+    assert f"{stack.policy}:" not in ready(stack, successful=True)
 
 
 def ready(stack: Stack, *, successful: bool) -> str:
     """The text of /readyz, once the last reading of the policy ended as said."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         text = stack.curl_directly(f"http://127.0.0.1:{stack.admin}/readyz")
         if f'"successful": {str(successful).lower()}' in text:

@@ -5,8 +5,8 @@ with attributes and classes alone, and the page's stylesheet has the colours (`S
 them). What differs differs in pattern, too, and not by colour alone; every chart has a title, a
 description for who cannot see it, and its numbers stand in a table beside it.
 
-A phone shows a chart at half its size, so `STYLE` doubles the letters of columns there: their
-places are reckoned for the big ones. Heights are reckoned in integers: no count is too big.
+A phone shows a chart at half its size or less, so `STYLE` enlarges the letters there: their places
+are reckoned for the big ones. Heights are reckoned in integers: no count is too big.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from enum import StrEnum
 from html import escape
 from itertools import pairwise
 from typing import Final
-from unicodedata import east_asian_width
 
 from extauthz.quoting import printable
+from extauthz.text_width import cut, width_of
 
 __all__ = ["STYLE", "Kind", "Series", "bars", "columns"]
 
@@ -62,17 +62,20 @@ STYLE: Final = """\
 .chart .tolerated { fill: var(--chart-tolerated); }
 .chart .gap { stroke: var(--chart-paper); fill: var(--chart-paper); }
 @media print { .chart { max-width: 36rem; print-color-adjust: exact; break-inside: avoid; } }
-@media screen and (max-width: 40rem) { .chart.columns text { font-size: 26px; } }
+@media screen and (max-width: 40rem) {
+  .chart.columns text { font-size: 30px; }
+  .chart.bars text { font-size: 18px; }
+}
 """
 """The rules that charts need, for a page's stylesheet."""
 
 _WIDTH: Final = 800
-_LEFT: Final = 90
+_LEFT: Final = 100
 _PLOT: Final = 200
 """Height of the columns' part."""
-_LINE: Final = 34
+_LINE: Final = 38
 """Height of a line of the big letters, and the width of one unit of text in them."""
-_UNIT: Final = 15
+_UNIT: Final = 18
 _LABEL_UNITS: Final = 16
 _LEGEND_UNITS: Final = 24
 _MIN_HEIGHT: Final = 2
@@ -80,9 +83,10 @@ _MIN_HEIGHT: Final = 2
 _TICKS: Final = 4
 
 _BAR_WIDTH: Final = 480
-_BAR_ROW: Final = 46
+_BAR_ROW: Final = 24
+"""Height of a bar, with what is around it."""
 _BAR_LINE: Final = 22
-_BAR_UNIT: Final = 8
+_BAR_UNIT: Final = 10
 _TOLD_UNITS: Final = 80
 
 _GAPS: Final = {
@@ -159,8 +163,8 @@ def _label_row(labels: Sequence[str], width: float, foot: int) -> Iterator[str]:
     """As many labels as have room, at equal distances."""
     if not labels:
         yield f'<text x="{_LEFT + 16}" y="{foot - 16}">No data</text>'
-    shown = [_cut(label, _LABEL_UNITS) for label in labels]
-    room = (max(map(_units, shown), default=0) + 1) * _UNIT
+    shown = [cut(label, _LABEL_UNITS) for label in labels]
+    room = (max(map(width_of, shown), default=0) + 1) * _UNIT
     stride = max(1, -int(-room // width))
     for index in range(0, len(shown), stride):
         x = _LEFT + index * width
@@ -178,14 +182,14 @@ def _legend(chart: str, series: Sequence[Series]) -> tuple[str, int]:
     """The legend above the columns, and where it ends."""
     x, line, parts = _LEFT, 0, []
     for each in series:
-        label = _cut(each.label, _LEGEND_UNITS)
-        room = 30 + (_units(label) + 2) * _UNIT
+        label = cut(each.label, _LEGEND_UNITS)
+        room = 30 + (width_of(label) + 2) * _UNIT
         if x > _LEFT and x + room > _WIDTH:
             x, line = _LEFT, line + 1
         y = line * _LINE
         parts.append(
-            f'<rect x="{x}" y="{y + 6}" width="22" height="18" fill="url(#{chart}-{each.kind})"/>'
-            f'<text x="{x + 30}" y="{y + 21}">{_text(label)}</text>'
+            f'<rect x="{x}" y="{y + 7}" width="22" height="18" fill="url(#{chart}-{each.kind})"/>'
+            f'<text x="{x + 30}" y="{y + 23}">{_text(label)}</text>'
         )
         x += room
     return "".join(parts), (line + 1) * _LINE + 10
@@ -212,27 +216,50 @@ def bars(title: str, rows: Sequence[tuple[str, int]], kind: Kind) -> str:
         raise ValueError("a bar has a count")
     chart = _identifier("bars", title, rows, kind)
     highest = max((value for _label, value in rows), default=0)
-    parts = [_bar(chart, index * _BAR_ROW, row, highest, kind) for index, row in enumerate(rows)]
-    told = "; ".join(f"{_cut(label, _TOLD_UNITS)}: {value:,}" for label, value in rows)
-    size = (_BAR_WIDTH, max(1, len(rows)) * _BAR_ROW)
+    parts, height = [], 0
+    for row in rows:
+        part, more = _bar(chart, height, row, highest, kind)
+        parts.append(part)
+        height += more
+    told = "; ".join(f"{cut(label, _TOLD_UNITS)}: {value:,}" for label, value in rows)
+    size = (_BAR_WIDTH, height or _BAR_LINE)
     if not rows:
         parts, told = [f'<text y="{_BAR_LINE - 6}">No data</text>'], "No data"
     return _svg(("bars", chart, title), size, f"{told}.", {kind}, parts)
 
 
-def _bar(chart: str, y: int, row: tuple[str, int], highest: int, kind: Kind) -> str:
+def _bar(
+    chart: str, y: int, row: tuple[str, int], highest: int, kind: Kind
+) -> tuple[str, int]:  # fmt: skip
+    """A bar below its label, and how high that is."""
     label, count = row[0], f"{row[1]:,}"
-    units = max(1, _BAR_WIDTH // _BAR_UNIT - _units(count) - 2)
+    units = max(1, _BAR_WIDTH // _BAR_UNIT - width_of(count) - 2)
     width = max(_MIN_HEIGHT, row[1] * _BAR_WIDTH // highest) if row[1] else 0
-    # An element of its own clips what is wider than reckoned.
-    return (
-        f"<g><title>{_text(label)}: {count}</title>"
-        f'<svg y="{y}" width="{units * _BAR_UNIT}" height="{_BAR_LINE}">'
-        f'<text y="{_BAR_LINE - 6}">{_text(_cut(label, units))}</text></svg>'
-        f'<text x="{_BAR_WIDTH}" y="{y + _BAR_LINE - 6}" text-anchor="end">{count}</text>'
-        f'<path class="grid" d="M0 {y + _BAR_LINE + 7}H{_BAR_WIDTH}"/>'
-        f'<rect y="{y + _BAR_LINE}" width="{width}" height="14" fill="url(#{chart}-{kind})"/></g>'
+    lines = _two_lines(label, units)
+    texts = "".join(
+        f'<text y="{number * _BAR_LINE - 6}">{_text(line)}</text>'
+        for number, line in enumerate(lines, 1)
     )
+    height = len(lines) * _BAR_LINE
+    # An element of its own clips what is wider than reckoned.
+    drawn = (
+        f"<g><title>{_text(label)}: {count}</title>"
+        f'<svg y="{y}" width="{units * _BAR_UNIT}" height="{height}">{texts}</svg>'
+        f'<text x="{_BAR_WIDTH}" y="{y + _BAR_LINE - 6}" text-anchor="end">{count}</text>'
+        f'<path class="grid" d="M0 {y + height + 7}H{_BAR_WIDTH}"/>'
+        f'<rect y="{y + height}" width="{width}" height="14" fill="url(#{chart}-{kind})"/></g>'
+    )
+    return drawn, height + _BAR_ROW
+
+
+def _two_lines(text: str, units: int) -> list[str]:
+    """Text on one line or two, where it has a blank at which it can be parted."""
+    text = cut(text, 2 * units)
+    if width_of(text) <= units:
+        return [text]
+    blanks = (at for at, char in enumerate(text) if char == " " and width_of(text[:at]) <= units)
+    at = max(blanks, default=0)
+    return [text[:at], cut(text[at + 1 :], units)] if at else [cut(text, units)]
 
 
 def _svg(
@@ -283,21 +310,3 @@ def _short(count: int) -> str:
 
 def _text(text: str) -> str:
     return escape(printable(text))
-
-
-def _units(text: str) -> int:
-    """How wide text is at most, in widths of a digit."""
-    return sum(2 if east_asian_width(char) in "WF" else 1 for char in printable(text))
-
-
-def _cut(text: str, units: int) -> str:
-    """Text that is at most so wide."""
-    if _units(text) <= units:
-        return text
-    kept, room = "", units - 1
-    for char in printable(text):
-        room -= _units(char)
-        if room < 0:
-            break
-        kept += char
-    return f"{kept}…"

@@ -1,11 +1,13 @@
 """The form to try a certificate: decided as the server decides, recorded nowhere.
 
 What is tried leaves no trace: no record, no count, no session, and nothing in the caches that
-checks are answered from, for it may be decided as of another day. A private key has no business
+checks are answered from, for it may be decided as of another day. Nor does it tell whose a
+pseudonym of the log is: what was sent is shown as it was sent. A private key has no business
 here: whatever field it is in, nothing of the form is used or sent back.
 """
 
 import base64
+import secrets
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +18,12 @@ from extauthz.certificate import PeerCertificate
 from extauthz.explanation import Explanation, rehearsed
 from extauthz.files import FileProblemError
 from extauthz.findings import Finding
+from extauthz.identity import IdentityKind
 from extauthz.login import ClientCertificate, Login
 from extauthz.observe.record import Entry, LineEncoder
 from extauthz.policy import Policy
 from extauthz.records.line import CheckRecord, parse
+from extauthz.redaction import MIN_KEY_OCTETS, Redacted, Redaction
 from extauthz.rehearsal import NO_CERTIFICATE, Facts, decided, read_at
 from extauthz.snapshot import Snapshot
 from extauthz.surroundings import Surroundings
@@ -170,12 +174,37 @@ async def outcome(
     own = Snapshot(snapshot.policy, snapshot.generation, around.evidence, around.directories)
     decision = await decided(own, facts, at, around.ask)
     request = facts.under(own.policy)
-    # Redacted as the records are: who may read these may not ask here for what they hide.
-    entry = Entry(decision, request, "", own.generation, at, 0.0, own.policy.redaction)
+    redaction = _unsent(own.policy.redaction, facts)
+    entry = Entry(decision, request, "", own.generation, at, 0.0, redaction)
     record = parse(LineEncoder().line(entry))
     if not isinstance(record, CheckRecord):
         raise TypeError("a check was recorded as something else")
     return rehearsed(record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unsent(Redaction):
+    """Hides what somebody did not send himself, under a key that nothing else is hidden under.
+
+    Under the policy's key, who may read the log could try out here whose lines are whose.
+    """
+
+    sent: frozenset[str]
+
+    def of(self, kind: Redacted, value: str) -> str:
+        return value if value in self.sent else Redaction.of(self, kind, value)
+
+
+def _unsent(redaction: Redaction | None, facts: Facts) -> Redaction | None:
+    """What is hidden of a trial, where the policy hides something. The client is always sent."""
+    if redaction is None:
+        return None
+    sent = {login.name for login in facts.logins if isinstance(login, Login)} | {facts.client}
+    if isinstance(facts.peer, PeerCertificate):
+        sent |= {facts.peer.facts.subject, facts.peer.facts.issuer}
+        sent.update(name for kind in IdentityKind for name in facts.peer.names(kind))
+    hidden = redaction.fields - {Redacted.CLIENT}
+    return _Unsent(hidden, secrets.token_bytes(MIN_KEY_OCTETS), frozenset(sent))
 
 
 def _pem(der: bytes) -> str:

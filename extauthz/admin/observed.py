@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from extauthz.admin.history import History
 from extauthz.observe.decision_log import DecisionLogs
 from extauthz.observe.recorder import Recorder
+from extauthz.pins.gathered import GatheredPins
 from extauthz.policyfile.live import LivePolicy
 from extauthz.surroundings import Surroundings
 
@@ -19,6 +20,7 @@ class Observed:
 
     live: LivePolicy
     around: Surroundings
+    pins: GatheredPins
     recorder: Recorder
     logs: DecisionLogs
     metrics: CollectorRegistry

@@ -7,6 +7,7 @@ beside it (`pacing`).
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, ParamSpec, TypeVar
+from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
@@ -95,7 +96,7 @@ class Pages:
         run, _, number = request.match_info["id"].partition("-")
         wanted = _whole(number)
         if run != self._run or wanted is None:
-            raise web.HTTPNotFound(text=_NOT_HERE)
+            return await self._by_request_id(request.match_info["id"])
         kept = self._observed.history.known().numbered(wanted)
         record = None if kept is None else kept.record()
         if record is None:
@@ -104,6 +105,21 @@ class Pages:
             "decision.html", request, explanation=explain(record), record=record,
             caller=caller_of(record),
         )  # fmt: skip
+
+    async def _by_request_id(self, request_id: str) -> web.Response:
+        """The way to a decision, or to several, by what Envoy and the log call the request."""
+        try:
+            wanted = Wanted.of({"request_id": request_id})
+        except QuestionError as error:
+            raise web.HTTPNotFound(text=_NOT_HERE) from error
+        newest_first = self._observed.history.known().newest_first()
+        found = await self._made(search, newest_first, wanted, 1)
+        if not wanted.request_id or not found.records:
+            raise web.HTTPNotFound(text=_NOT_HERE)
+        where = f"/decisions/{self._id(found.records[0][0])}"
+        if found.before is not None:
+            where = f"/decisions?{urlencode(wanted.query())}"
+        return web.Response(status=303, headers={hdrs.LOCATION: where})
 
     async def form(self, request: web.Request) -> web.Response:
         fields = {name: request.query.get(name, "") for name in attempt.PREFILLED}

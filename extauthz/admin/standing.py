@@ -1,4 +1,4 @@
-"""How things stand that end or fail by themselves: certificates, CRLs, directories, exemptions.
+"""How things stand that end or fail by themselves: dates, CRLs, directories, stores, exemptions.
 
 The rules for what is worth a warning are those of the policy file's own warnings.
 """
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from extauthz.accounts import Accounts
 from extauthz.admin.observed import Observed
@@ -16,6 +17,8 @@ from extauthz.directory.gathered import GatheredDirectories
 from extauthz.evidence.lists import Lists
 from extauthz.exemption import Exemption
 from extauthz.lookup import AccountFile, HttpDirectory, LdapDirectory, SqlDirectory
+from extauthz.observe.decision_log import CAPACITY, DecisionLog
+from extauthz.observe.log_file import LogFile
 from extauthz.policy import Mode, Subscription
 from extauthz.policyfile import exemptions, signing
 from extauthz.policyfile.problems import counted
@@ -25,6 +28,10 @@ __all__ = [
     "Authority", "DirectoryState", "Level", "ListState", "Notice", "SourceState", "authorities",
     "directory_of", "exemption_state", "notices", "sources",
 ]  # fmt: skip
+
+
+WAITING_OCTETS: Final = 1024 * 1024
+"""When it is said that lines wait. Some always do, for a moment: a busy server has 100 KiB."""
 
 
 class Level(StrEnum):
@@ -200,14 +207,24 @@ def notices(observed: Observed, now: datetime, pace: Pace) -> Iterator[Notice]:
         errors = counted(len(live.status.errors), "error")
         yield Notice(Level.BAD, f"The policy file has {errors}: {kept}.")
     for log in observed.logs.logs:
-        if log.dropped:
-            lines = counted(log.dropped, "line")
-            text = f"The decision log {log.destination.name} lacks {lines}, which were dropped."
-            yield Notice(Level.BAD, text)
+        yield from (Notice(level, text) for level, text in _of_log(log))
     if live.snapshot is not None:
         for subscription in live.snapshot.policy.subscriptions.values():
             pace()
             yield from _notices_of(subscription, observed, now)
+
+
+def _of_log(log: DecisionLog) -> Iterator[tuple[Level, str]]:
+    the_log = f"The decision log {log.destination.name}"
+    troubles = log.destination.troubles if isinstance(log.destination, LogFile) else ()
+    room = f"KiB wait in memory, where {CAPACITY // 1024:,} have room"
+    waiting = f" {-(-log.waiting // 1024):,} {room}." if log.waiting else ""
+    for trouble in troubles:
+        yield Level.BAD, f"{the_log}: {trouble}.{waiting}"
+    if log.waiting >= WAITING_OCTETS and not troubles:
+        yield Level.WARNING, f"{the_log} is not written as fast as lines come.{waiting}"
+    if log.dropped:
+        yield Level.BAD, f"{the_log} lacks {counted(log.dropped, 'line')}, which were dropped."
 
 
 def _of_lists(source: SourceState) -> Iterator[tuple[Level, str]]:
@@ -235,6 +252,10 @@ def _notices_of(subscription: Subscription, observed: Observed, now: datetime) -
     if directory.level is not Level.GOOD:
         where = f"The {directory.kind} of accounts {directory.place}"
         yield Notice(directory.level, f"{where}: {directory.state}.", name)
+    store = observed.pins.shared_by(subscription)
+    if store is not None and not store.is_available:
+        text = f"The store of sessions {store.name} did not do what it was asked last."
+        yield Notice(Level.BAD, text, name)
     for exemption in subscription.exemptions:
         ends, state = exemption_state(exemption, now)
         if ends is not Level.GOOD:

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,7 +150,7 @@ async def _answer(
     pins: GatheredPins,
     tracing: Sequence[Spans],
 ) -> int:
-    logs, admitted = opened.logs, opened.admitted
+    logs = opened.logs
     live = LivePolicy(options.policy, around.evidence, around.directories, pins)
     stop = _on_signals(live)
     if not await live.reload():
@@ -164,34 +164,48 @@ async def _answer(
     metrics = registry(counters, live, reader, logs, around.evidence, around.directories, pins)
     for spans in tracing:
         metrics.register(spans)
-    observed = Observed(live, around, recorder, logs, metrics, history)
+    observed = Observed(live, around, pins, recorder, logs, metrics, history)
     operator = web.AppRunner(
-        admin_application(observed, admitted.rules, admitted.token),
+        admin_application(observed, opened.admitted.rules, opened.admitted.token),
         access_log=None,
         shutdown_timeout=ADMIN_STOP_SECONDS,
     )
-    tasks = [
-        asyncio.create_task(watch(lambda: live.files, live.reload)),
-        asyncio.create_task(remind(live)),
-    ]
     try:
-        for runner, listener in ((operator, opened.admin), (checks, opened.check)):
-            await runner.setup()
-            await web.SockSite(runner, listener).start()
-        where = _bound(opened.check, options.listen), _bound(opened.admin, options.admin)
-        logger.info("answering checks on %s, operators on %s", *where)
-        serve_admin.tell(admitted, where[1])
-        await stop.wait()
-        logger.info("stopping: finishing the checks that run")
+        with _upkeep(live):
+            for runner, listener in ((operator, opened.admin), (checks, opened.check)):
+                await runner.setup()
+                await web.SockSite(runner, listener).start()
+            _tell(options, opened)
+            await stop.wait()
+            logger.info("stopping: finishing the checks that run")
     finally:
-        for task in tasks:
-            task.cancel()
         await checks.cleanup()
         await operator.cleanup()
         recorder.flush()
         # This waits for the logs' readers; nobody else is left to wait for.
         logs.close()
     return 0
+
+
+@contextlib.contextmanager
+def _upkeep(live: LivePolicy) -> Iterator[None]:
+    """Meanwhile the policy's files are watched, and the operator is reminded of what ends."""
+    tasks = [
+        asyncio.create_task(watch(lambda: live.files, live.reload)),
+        asyncio.create_task(remind(live)),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _tell(options: argparse.Namespace, opened: _Opened) -> None:
+    """Say where questions are answered."""
+    check, admin = _bound(opened.check, options.listen), _bound(opened.admin, options.admin)
+    logger.info("answering checks on %s, operators on %s", check, admin)
+    serve_admin.tell(opened.admitted, admin)
 
 
 def _bound(listener: socket.socket, address: Address) -> Address:

@@ -20,6 +20,7 @@ import pytest
 from extauthz.demo.authority import Credential, user
 from tests.cli.conftest import (
     COMMAND,
+    PATIENT_COMMAND,
     POLICY,
     Company,
     Run,
@@ -29,7 +30,7 @@ from tests.cli.conftest import (
     forwarded,
 )
 from tests.decision_lines import checks_in
-from tests.ports import free_port
+from tests.ports import LOOPBACK, free_port
 
 Serving = Callable[..., AbstractContextManager[Server]]
 
@@ -124,13 +125,13 @@ class TestAdmin:
 
     def test_metrics_hold_what_an_operator_watches(self, server: Server, shared: Company) -> None:
         """Checks, denials, durations, the policy and the certificates that will run out."""
-        before = Counter(server.metrics())
+        before, began = Counter(server.metrics()), time.monotonic()
         server.check(shared.alice)
         server.check()
         server.check(host="x.audit.example.com")
         server.check(host="off.example.com")
         server.check(host="nobody.example.com")
-        found = server.metrics()
+        found, took = server.metrics(), time.monotonic() - began
 
         def added(name: str, **labels: str) -> float:
             key = name, frozenset(labels.items())
@@ -147,7 +148,7 @@ class TestAdmin:
         assert added(denials, subscription="", reason="subscription_unknown") == 1
         assert added("extauthz_check_duration_seconds_count") == 5
         assert added("extauthz_check_duration_seconds_bucket", le="+Inf") == 5
-        assert 0 < added("extauthz_check_duration_seconds_sum") < 1
+        assert 0 < added("extauthz_check_duration_seconds_sum") < took
         assert server.metric("extauthz_policy_generation") == 1
         assert server.metric("extauthz_policy_last_reload_successful") == 1
         assert server.metric("extauthz_policy_reloads_total", result="success") == 1
@@ -338,25 +339,24 @@ class TestReload:
     """The policy of a running service changes, for better or worse."""
 
     def test_a_life_of_changes(self, company: Company, serving: Serving) -> None:
-        """A write takes effect within a second, a bad one not at all, and SIGHUP reads again."""
+        """A write takes effect by itself, a bad one not at all, and SIGHUP reads again."""
         with serving(company.policy) as server:
             assert server.check(company.alice) == 200
             # A write.
             company.write(POLICY.replace("alice: alice@", "alice: alicia@"))
-            assert server.eventually(lambda: server.check(company.alice) == 403) < 1
+            server.eventually(lambda: server.check(company.alice) == 403)
             company.write(POLICY)
-            assert server.eventually(lambda: server.check(company.alice) == 200) < 1
+            server.eventually(lambda: server.check(company.alice) == 200)
             assert server.metric("extauthz_policy_generation") == 3
             # A bad one.
             company.write(POLICY + "    mode: adit\n")
-            server.eventually(lambda: not server.ready()["last_reload"]["successful"], 1)
+            server.eventually(lambda: not server.ready()["last_reload"]["successful"])
             assert server.check(company.alice) == 200
             status, _ = server.admin("/readyz")
             assert status == 200
             assert server.ready()["generation"] == 3
-            assert server.ready()["last_reload"]["errors"] == [
-                f"{company.policy}:8:11: error: 'mode' cannot be 'adit'; did you mean 'audit'?"
-            ]
+            # It is open to all, and what stands in the file may be somebody's name.
+            assert server.ready()["last_reload"]["errors"] == [f"{company.policy}:8:11"]
             assert server.metric("extauthz_policy_last_reload_successful") == 0
             assert server.metric("extauthz_policy_reloads_total", result="failure") == 1
             assert server.metric("extauthz_policy_generation") == 3
@@ -369,7 +369,7 @@ class TestReload:
             )
             # Mended.
             company.write(POLICY)
-            server.eventually(lambda: server.ready()["last_reload"]["successful"], 1)
+            server.eventually(lambda: server.ready()["last_reload"]["successful"])
             assert server.metric("extauthz_policy_generation") == 4
             server.signal(signal.SIGHUP)
             server.eventually(lambda: server.ready()["generation"] == 5)
@@ -412,7 +412,7 @@ class TestStop:
         certificate = forwarded(company.alice)
         answered: dict[str, int] = {}
         asked: set[str] = set()
-        with serving(company.policy) as server:
+        with serving(company.policy, command=PATIENT_COMMAND) as server:
             clients = [
                 asyncio.create_task(
                     ask_until_closed(server.listen, certificate, client, answered, asked)
@@ -420,11 +420,9 @@ class TestStop:
                 for client in range(20)
             ]
             await asyncio.to_thread(server.eventually, lambda: len(answered) > 1000)
-            began = time.monotonic()
             server.signal(signal.SIGTERM)
-            await asyncio.wait_for(asyncio.gather(*clients), 10)
-            assert await asyncio.to_thread(server.process.wait, 10) == 0
-            assert time.monotonic() - began < 5
+            await asyncio.wait_for(asyncio.gather(*clients), 30)
+            assert await asyncio.to_thread(server.process.wait, 30) == 0
             lines = Counter(line["request_id"] for line in server.decisions())
         assert set(answered.values()) == {200}
         assert {lines[identifier] for identifier in answered} == {1}
@@ -436,15 +434,15 @@ class TestStop:
         self, company: Company, serving: Serving, number: signal.Signals
     ) -> None:
         """Envoy keeps connections open, and sends half of a request: neither is waited for long."""
-        with serving(company.policy) as server:
+        # A port that the kernel chose could be another server's afterwards.
+        address = f"{LOOPBACK}:{free_port()}"
+        with serving(company.policy, "--listen", address, command=PATIENT_COMMAND) as server:
             idle, half = server.connect(), server.connect()
             assert check(idle, company.alice) == 200
             half.connect()
             half.sock.sendall(b"GET /check/ HTTP/1.1\r\nHost: acme")
-            began = time.monotonic()
             server.signal(number)
-            assert server.process.wait(15) == 0
-            assert time.monotonic() - began < 5
+            assert server.process.wait(60) == 0
             assert "Traceback" not in server.stderr
             with pytest.raises(OSError, match="refused"):
                 server.check()
@@ -472,7 +470,7 @@ class TestDecisionLog:
             server.signal(signal.SIGTERM)
             with os.fdopen(reading, encoding="utf-8") as pipe:
                 lines = checks_in(pipe)
-            assert server.process.wait(10) == 0
+            assert server.process.wait(60) == 0
         assert [line["request_id"] for line in lines] == [str(index) for index in range(500)]
         assert sum(len(json.dumps(line)) for line in lines) > 65_536
 
@@ -507,8 +505,9 @@ class TestDecisionLog:
             connection = server.connect()
             for _ in range(3):
                 assert check(connection, company.alice) == 200
-                time.sleep(0.05)
-            connection.close()
             server.said("standard output is closed")
             assert server.stop() == 0
+            # At its end the log is written; nothing but the answers came over the connection.
+            assert connection.sock.recv(1) == b""
+            connection.close()
             assert server.decisions() == []

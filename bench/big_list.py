@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from logins import forwarded
 
 from extauthz.ca import CaCertificate
 from extauthz.crl import Crl
@@ -142,8 +143,6 @@ def quantile(took: list[float]) -> float:
 
 def checks(alice: Credential, is_over: Callable[[], bool], seconds: float) -> list[float]:
     """Milliseconds of each check until it is over."""
-    from run import forwarded  # noqa: PLC0415 (run imports this module)
-
     headers = {"Host": "s0.example", "x-forwarded-client-cert": forwarded(alice)}
     connection = http.client.HTTPConnection(HOST, CHECK)
     took: list[float] = []

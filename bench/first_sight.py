@@ -2,7 +2,9 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 from big_list import big_list
 from cryptography import x509
@@ -22,7 +24,8 @@ from extauthz.trust import SigningCertificate, TrustAnchors
 
 CERTIFICATES = 60
 SOURCE = CrlSource("bench")
-KINDS = {
+Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+KINDS: dict[str, Callable[[], Key]] = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
     "RSA-2048": lambda: rsa.generate_private_key(65537, 2048),
     "RSA-4096": lambda: rsa.generate_private_key(65537, 4096),
@@ -65,7 +68,7 @@ def lists() -> None:
     print()
 
 
-def first_sight(keys: list, above: int, entries: int | None = None) -> float:  # type: ignore[type-arg]
+def first_sight(keys: list[Key], above: int, entries: int | None = None) -> float:
     """Seconds of CPU for one certificate; the median of several."""
     root = authority(name("Root"), key=keys[0])
     issuers = [root]

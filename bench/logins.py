@@ -19,8 +19,10 @@ SOURCES = {
     "basic": "login: [basic]",
     "header": "login: [{header: x-user}]",
     "bearer": "login: [{bearer: {header: x-jwt-payload, claim: user}}]",
+    "jwt": "login: [{jwt: {header: x-sso-payload, claim: user}}]",
     "form": "login: [{form: {paths: [/login], field: username}}]",
     "json": "login: [{json: {paths: [/login], pointer: /user/name}}]",
+    "certificate": "login: [client_certificate]",
     "session": "session: {cookie: JSESSIONID}",
     "exempt": "exempt: [{reason: x, until: UNTIL, paths: ['/hooks/*'], from: [203.0.113.0/24]}]",
 }
@@ -46,11 +48,14 @@ REQUESTS = {
     "bearer token": Asked(
         "bearer", {"authorization": f"Bearer {TOKEN}", "x-jwt-payload": PAYLOAD.rstrip("=")}
     ),
+    # It stands where the check does not have it, in a cookie for instance.
+    "other token": Asked("jwt", {"x-sso-payload": PAYLOAD.rstrip("=")}),
     "form": Asked("form", FORM, "/login", "username=alice&password=correct+horse&remember=on"),
     "JSON": Asked(
         "json", BODY | {"content-type": "application/json"}, "/login",
         '{"user": {"name": "alice", "password": "correct horse"}}',
     ),
+    "client certificate": Asked("certificate"),
     "session cookie": Asked("session", {"cookie": "theme=dark; JSESSIONID=0123456789abcdef"}),
     "exempted": Asked("exempt", path="/hooks/github", has_certificate=False),
 }  # fmt: skip

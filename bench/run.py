@@ -68,9 +68,9 @@ def main() -> int:
     big_list.while_it_reloads()
     scaling()
     directories.cost()
-    account_file.cost()
+    is_kept = account_file.cost()
     reports.speed(10_000_000)
-    return 0
+    return 0 if is_kept else 1
 
 
 def through_http(directory: Path, seconds: int, rounds: int) -> None:

@@ -16,9 +16,6 @@ from extauthz.policyfile.loader import Loaded, load
 SUBSCRIPTIONS = 10_000
 """As issue 2 has it."""
 
-# What takes ten seconds takes many more where others want the processors, too.
-pytestmark = pytest.mark.timeout(600)
-
 
 def write(directory: Path, count: int) -> Path:
     """A policy whose every subscription has a host, a wildcard, a certificate file and users."""

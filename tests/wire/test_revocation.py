@@ -235,7 +235,15 @@ def test_unknown_passes_where_the_policy_says_so_and_is_told(site: Site, alice: 
 def test_blocked_certificate_is_out_within_moments_of_saving(site: Site, alice: Credential) -> None:
     assert site.ask("blocked", alice).status == 200
     serial = f"{alice.certificate.serial_number:x}"
-    site.save(unknown="allow", blocked=serial)
-    answer = site.until("blocked", alice, 403)
-    assert answer.reasons == ["certificate_revoked"]
+    took: list[float] = []
+    # The quickest of several, for a machine that is busy.
+    while len(took) < 5 and min(took, default=3.0) >= 3:
+        site.save(unknown="allow")
+        site.until("blocked", alice, 200)
+        began = time.monotonic()
+        site.save(unknown="allow", blocked=serial)
+        answer = site.until("blocked", alice, 403)
+        took.append(time.monotonic() - began)
+        assert answer.reasons == ["certificate_revoked"]
+    assert min(took) < 3
     assert site.ask("listed", alice).status == 200
